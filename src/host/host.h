@@ -1,0 +1,64 @@
+/* host.h - apps, router, log and, unless it is left out, the connection to a gateway, on one loop. For the I/O thread.
+ *
+ *     host_new → host_add_app … → host_connect (or not) → host_start → [the loop runs] → host_stop → sink.ended → host_free
+ *
+ * A host without a connection runs apps that other things feed (the simulator's scenarios): their gw.send gets NOT_CONNECTED.
+ * Several hosts can live on one loop, as in `demo`. */
+#ifndef GATEHOUSE_HOST_HOST_H
+#define GATEHOUSE_HOST_HOST_H
+
+#include "app/app.h"
+#include "host/client.h"
+#include "host/config.h"
+#include "host/log.h"
+#include "net/loop.h"
+
+typedef struct Host Host;
+
+typedef struct {
+    void *context;
+    void (*notice)(void *context, const SessionNotice *notice); /* of the connection, after the apps' trays have it; may be NULL */
+    void (*ended)(void *context, bool clean);                    /* after host_stop; false: an app did not come back. Never inside a call */
+} HostSink;
+
+/* NULL without memory. `log` is borrowed. */
+Host *host_new(Loop *loop, Log *log, const HostSink *sink);
+/* After `ended`, or without ever having started. Apps that did not come back are left alone, and what they point at with them. NULL is fine. */
+void host_free(Host *host);
+
+/* Makes an app and runs its main chunk. `config->port` is the host's own and is overwritten; the rest, bindings and extension too,
+ * is the caller's. NULL with what is wrong in `problem`: bad name, name taken, script that does not load. */
+App *host_add_app(Host *host, const AppConfig *config, char *problem, size_t problem_size);
+
+/* Makes the connection that host_start opens. False with a sentence in `problem`. */
+bool host_connect(Host *host, const Config *config, char *problem, size_t problem_size);
+
+/* Apps begin to take from their inboxes, then the connection is dialed. False without memory. */
+bool host_start(Host *host);
+
+/* Stops the apps (@stop, within their limit), then closes the connection with 1000, then says `ended`. Events that arrive meanwhile are
+ * counted, not delivered. A second call ends without waiting any longer. */
+void host_stop(Host *host);
+
+/* Pushes an event of the host's own to the apps that subscribed: `name` begins with '@'. */
+void host_event(Host *host, const char *name, Slice payload);
+
+Client *host_client(Host *host); /* NULL if there is no connection */
+
+/* Signals for the programs that are a host: the first SIGINT or SIGTERM is host_stop, a second one ends the process at once,
+ * SIGHUP is `hangup` (NULL: ignored). False if the handlers cannot be had. */
+bool host_on_signals(Host *host, void (*hangup)(void *context), void *context);
+
+typedef struct {
+    uint64_t events;             /* that came from the gateway */
+    uint64_t unwanted;           /* of them: nobody subscribed */
+    uint64_t refused;            /* of them: with a name that belongs to the host ('@') */
+    uint64_t late;               /* of them: after the stop began */
+    uint64_t lost;               /* messages for which there was no memory */
+    uint64_t requests, replies;  /* of apps */
+    uint64_t pauses;             /* how often an inbox under pressure stopped the reading */
+    int64_t paused_ms;           /* for how long altogether */
+} HostStats;
+void host_stats(const Host *host, HostStats *out);
+
+#endif

@@ -1,0 +1,41 @@
+/* router.h - event name -> the apps that subscribed. For the I/O thread.
+ *
+ * Exact names are in a hash, prefixes ("session.*", "*") in a list. What a turn of the loop brings an app is collected in its
+ * tray and pushed into its inbox at once at the end of the turn: one lock and one wake-up for all of it, in order.
+ * An event that nobody wants costs one look-up and is neither copied nor parsed. */
+#ifndef GATEHOUSE_HOST_ROUTER_H
+#define GATEHOUSE_HOST_ROUTER_H
+
+#include "app/inbox.h"
+
+typedef struct Router Router;
+
+#define ROUTER_MAX_APPS 65535
+
+/* NULL without memory. */
+Router *router_new(void);
+void router_free(Router *router); /* drops what is still in the trays */
+
+/* A new road to `inbox` (borrowed); returns its number, 0, 1, 2, …; -1 without memory. */
+int router_add(Router *router, Inbox *inbox);
+
+/* One more (one fewer) handler of the app `number` wants events of `pattern`. False without memory. */
+bool router_subscribe(Router *router, int number, Slice pattern, bool wanted);
+
+/* Whether anybody wants events of that name. */
+bool router_wants(const Router *router, Slice name);
+
+/* Puts the event into the tray of each app that subscribed; returns to how many, 0: it was not even copied.
+ * -1 without memory: then some of them do not get it. */
+int router_event(Router *router, const EventFields *event);
+
+/* Puts a message into one tray; takes the reference. False without memory: the message is gone. NULL is such a failure too. */
+bool router_push(Router *router, int number, Message *message);
+/* Into all of them; takes the reference. */
+bool router_push_all(Router *router, Message *message);
+
+/* Empties the trays into the inboxes and calls `pushed` for each app that got something. Returns how many messages were lost
+ * for want of memory. */
+size_t router_flush(Router *router, void (*pushed)(void *context, int number), void *context);
+
+#endif
