@@ -1,0 +1,504 @@
+/* loop.c - the I/O thread's event loop: libwebsockets waits and dispatches, the rest of a turn is here.
+ *
+ *     end of the last turn:  turn ends ─► changes of interest reach libwebsockets ─► the timer descriptor is armed
+ *     wait:                  lws_service (poll)
+ *     turn:                  descriptors (inside lws_service) ─► posted work ─► timers
+ *
+ * Three properties of libwebsockets 4.1 shape this file:
+ * - Its timers are rounded down to milliseconds before poll, so that it spins until a timer is due. Ours wait in a heap whose
+ *   first deadline is a timerfd, a descriptor like others.
+ * - It closes a descriptor that hung up while reading is off, and clears the wish to write behind a callback that expressed it.
+ *   So it watches a duplicate, and wishes are kept here and applied between two turns.
+ * - Closing one descriptor moves another one in its table while it walks over that table. So closing waits for the end of the
+ *   turn as well.
+ */
+#include "net/loop_lws.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LOOP_MAX_DESCRIPTORS 4096 /* all together, connections that libwebsockets accepts included */
+#define LOOP_MAX_WATCHES 1024     /* of them, ours: libwebsockets leaks when its table is full, so it never gets there by us */
+
+struct LoopWatch {
+    Loop *loop;
+    struct lws *wsi; /* watches a duplicate of `fd`; NULL once libwebsockets let go of it */
+    int fd;
+    void (*readable)(void *context);
+    void (*writable)(void *context);
+    void *context;
+    LoopWatch *next_changed;
+    LoopWork hangup;
+    bool changed;      /* on the loop's list of changes */
+    bool want_write;
+    bool want_read;
+    bool reads;        /* what libwebsockets knows of want_read */
+    bool hung_up;
+    bool hangup_posted;
+    bool gone;         /* loop_unwatch was called; the memory stays until nothing points to it */
+};
+
+struct Loop {
+    struct lws_context *lws;
+    struct lws_vhost *vhost;
+    struct lws_protocols protocols[2];
+    int64_t now_ms;
+    bool in_turn;
+    bool stopped;
+
+    _Atomic(LoopWork *) posted; /* newest first */
+    atomic_bool asleep;         /* or about to be: who posts has to wake */
+
+    Heap timers;
+    LoopWatch *timer_watch;
+    int timer_fd;
+    int64_t armed_ms;
+
+    LoopTurn *turns;
+    LoopTurn *next_turn; /* while they are called: the one after the current */
+    bool in_turn_ends;
+
+    LoopWatch *changes;
+    size_t watch_count;
+
+    LoopWatch *signal_watch;
+    int signal_fd;
+    sigset_t signals;
+    void (*on_signal)(void *context, int signal);
+    void *signal_context;
+};
+
+static int64_t clock_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int64_t loop_now_ms(const Loop *loop)
+{
+    return loop->in_turn ? loop->now_ms : clock_ms();
+}
+
+struct lws_context *loop_context(Loop *loop)
+{
+    return loop->lws;
+}
+
+void loop_enter(Loop *loop)
+{
+    if (loop->in_turn)
+        return;
+    loop->in_turn = true;
+    loop->now_ms = clock_ms();
+    atomic_store(&loop->asleep, false);
+}
+
+/* --- descriptors ------------------------------------------------------------------------------------------------------------- */
+
+static void watch_changed(LoopWatch *watch)
+{
+    if (watch->changed)
+        return;
+    watch->changed = true;
+    watch->next_changed = watch->loop->changes;
+    watch->loop->changes = watch;
+}
+
+static void watch_deliver_hangup(LoopWork *work)
+{
+    LoopWatch *watch = HEAP_OWNER(work, LoopWatch, hangup);
+    watch->hangup_posted = false;
+    if (watch->gone)
+        watch_changed(watch);
+    else
+        watch->readable(watch->context);
+}
+
+static int on_descriptor(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t size)
+{
+    (void)user;
+    (void)in;
+    (void)size;
+    LoopWatch *watch = lws_get_opaque_user_data(wsi);
+    switch (reason) {
+    case LWS_CALLBACK_RAW_RX_FILE:
+        loop_enter(watch->loop);
+        if (!watch->gone)
+            watch->readable(watch->context);
+        return 0;
+    case LWS_CALLBACK_RAW_WRITEABLE_FILE:
+        loop_enter(watch->loop);
+        if (!watch->gone && watch->want_write) {
+            watch->want_write = false;
+            watch->writable(watch->context);
+        }
+        return 0;
+    case LWS_CALLBACK_RAW_CLOSE_FILE: /* by loop_unwatch, or the peer hung up */
+        watch->wsi = NULL;
+        if (!watch->gone) {
+            watch->hung_up = true;
+            watch->hangup_posted = true;
+            watch->hangup.run = watch_deliver_hangup;
+            loop_post(watch->loop, &watch->hangup);
+        }
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+LoopWatch *loop_watch(Loop *loop, int fd, void (*readable)(void *context), void (*writable)(void *context), void *context)
+{
+    if (loop->watch_count >= LOOP_MAX_WATCHES)
+        return NULL;
+    LoopWatch *watch = calloc(1, sizeof *watch);
+    if (!watch)
+        return NULL;
+    *watch = (LoopWatch){.loop = loop, .fd = fd, .readable = readable, .writable = writable, .context = context};
+    watch->want_read = watch->reads = true;
+
+    int duplicate = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (duplicate < 0)
+        goto failed;
+    lws_adopt_desc_t info = {
+        .vh = loop->vhost,
+        .type = LWS_ADOPT_RAW_FILE_DESC,
+        .fd = {.filefd = duplicate},
+        .vh_prot_name = loop->protocols[0].name,
+        .opaque = watch,
+    };
+    watch->wsi = lws_adopt_descriptor_vhost_via_info(&info);
+    if (!watch->wsi) {
+        close(duplicate);
+        goto failed;
+    }
+    loop->watch_count++;
+    return watch;
+
+failed:
+    free(watch);
+    return NULL;
+}
+
+void loop_want_write(LoopWatch *watch)
+{
+    watch->want_write = true;
+    watch_changed(watch);
+}
+
+void loop_want_read(LoopWatch *watch, bool wanted)
+{
+    watch->want_read = wanted;
+    if (watch->reads != wanted)
+        watch_changed(watch);
+}
+
+bool loop_hung_up(const LoopWatch *watch)
+{
+    return watch->hung_up;
+}
+
+void loop_unwatch(LoopWatch *watch)
+{
+    if (!watch)
+        return;
+    close(watch->fd);
+    watch->gone = true;
+    watch_changed(watch);
+}
+
+static void watch_release(LoopWatch *watch)
+{
+    if (watch->wsi)
+        lws_set_timeout(watch->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
+    if (watch->hangup_posted)
+        return; /* the posted work still points here, and brings it back to the list */
+    watch->loop->watch_count--;
+    free(watch);
+}
+
+static void apply_changes(Loop *loop)
+{
+    while (loop->changes) {
+        LoopWatch *watch = loop->changes;
+        loop->changes = watch->next_changed;
+        watch->changed = false;
+        if (watch->gone) {
+            watch_release(watch);
+            continue;
+        }
+        if (!watch->wsi)
+            continue;
+        if (watch->reads != watch->want_read) {
+            watch->reads = watch->want_read;
+            lws_rx_flow_control(watch->wsi, watch->reads);
+        }
+        if (watch->want_write)
+            lws_callback_on_writable(watch->wsi);
+    }
+}
+
+/* --- work from other threads ------------------------------------------------------------------------------------------------ */
+
+void loop_post(Loop *loop, LoopWork *work)
+{
+    LoopWork *newest = atomic_load_explicit(&loop->posted, memory_order_relaxed);
+    do {
+        work->next = newest;
+    } while (!atomic_compare_exchange_weak(&loop->posted, &newest, work));
+    /* Either we see that the loop sleeps, or it sees the work before it does: both sides write first and then look. */
+    if (atomic_exchange(&loop->asleep, false))
+        lws_cancel_service(loop->lws);
+}
+
+/* What is posted meanwhile waits for the next turn, so that the descriptors get theirs. */
+static void run_posted(Loop *loop)
+{
+    LoopWork *newest = atomic_exchange(&loop->posted, NULL);
+    LoopWork *oldest = NULL;
+    while (newest) {
+        LoopWork *next = newest->next;
+        newest->next = oldest;
+        oldest = newest;
+        newest = next;
+    }
+    while (oldest) {
+        LoopWork *work = oldest;
+        oldest = work->next;
+        work->run(work);
+    }
+}
+
+/* --- timers ------------------------------------------------------------------------------------------------------------------ */
+
+bool loop_timer_set(Loop *loop, LoopTimer *timer, int64_t due_ms)
+{
+    if (due_ms == HEAP_NEVER) {
+        heap_remove(&loop->timers, &timer->node);
+        return true;
+    }
+    return heap_add(&loop->timers, &timer->node, due_ms);
+}
+
+static void fire_timers(Loop *loop)
+{
+    HeapNode *node;
+    while ((node = heap_pop_due(&loop->timers, loop->now_ms))) {
+        LoopTimer *timer = HEAP_OWNER(node, LoopTimer, node);
+        timer->fire(timer->context);
+    }
+}
+
+static void arm_timer(Loop *loop)
+{
+    int64_t next_ms = heap_next_ms(&loop->timers);
+    if (next_ms == loop->armed_ms)
+        return;
+    struct itimerspec when = {0}; /* zero disarms; so what was due at once is due at 1 ns */
+    if (next_ms != HEAP_NEVER && next_ms > 0)
+        when.it_value = (struct timespec){.tv_sec = next_ms / 1000, .tv_nsec = next_ms % 1000 * 1000000};
+    else if (next_ms != HEAP_NEVER)
+        when.it_value.tv_nsec = 1;
+    timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
+    loop->armed_ms = next_ms;
+}
+
+static void on_timer_descriptor(void *context)
+{
+    Loop *loop = context;
+    uint64_t count;
+    if (read(loop->timer_fd, &count, sizeof count) > 0)
+        loop->armed_ms = HEAP_NEVER; /* it fires once; the timers themselves are looked at in every turn */
+}
+
+/* --- the end of a turn ------------------------------------------------------------------------------------------------------- */
+
+void loop_on_turn_end(Loop *loop, LoopTurn *turn)
+{
+    LoopTurn **link = &loop->turns;
+    while (*link)
+        link = &(*link)->next;
+    turn->next = NULL;
+    *link = turn;
+    if (loop->in_turn_ends && !loop->next_turn)
+        loop->next_turn = turn;
+}
+
+void loop_off_turn_end(Loop *loop, LoopTurn *turn)
+{
+    for (LoopTurn **link = &loop->turns; *link; link = &(*link)->next) {
+        if (*link == turn) {
+            *link = turn->next;
+            break;
+        }
+    }
+    if (loop->next_turn == turn)
+        loop->next_turn = turn->next;
+}
+
+static void call_turn_ends(Loop *loop)
+{
+    loop->in_turn_ends = true;
+    for (LoopTurn *turn = loop->turns; turn; turn = loop->next_turn) {
+        loop->next_turn = turn->next;
+        turn->end(turn->context);
+    }
+    loop->in_turn_ends = false;
+}
+
+/* --- signals ----------------------------------------------------------------------------------------------------------------- */
+
+static void on_signal_descriptor(void *context)
+{
+    Loop *loop = context;
+    struct signalfd_siginfo info;
+    while (loop->on_signal && read(loop->signal_fd, &info, sizeof info) == (ssize_t)sizeof info)
+        loop->on_signal(loop->signal_context, (int)info.ssi_signo);
+}
+
+static void release_signals(Loop *loop)
+{
+    if (!loop->signal_watch)
+        return;
+    loop_unwatch(loop->signal_watch);
+    loop->signal_watch = NULL;
+    loop->on_signal = NULL;
+    pthread_sigmask(SIG_UNBLOCK, &loop->signals, NULL);
+}
+
+bool loop_on_signals(Loop *loop, const int *signals, size_t count, void (*handler)(void *context, int signal), void *context)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t i = 0; i < count; i++)
+        sigaddset(&set, signals[i]);
+
+    LoopWatch *watch = NULL;
+    int fd = -1;
+    if (handler) {
+        fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+        if (fd < 0)
+            return false;
+        watch = loop_watch(loop, fd, on_signal_descriptor, NULL, loop);
+        if (!watch) {
+            close(fd);
+            return false;
+        }
+    }
+    release_signals(loop);
+    if (!handler)
+        return true;
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    loop->signals = set;
+    loop->signal_watch = watch;
+    loop->signal_fd = fd;
+    loop->on_signal = handler;
+    loop->signal_context = context;
+    return true;
+}
+
+/* --- life -------------------------------------------------------------------------------------------------------------------- */
+
+/* libwebsockets writes to stderr on its own, in lines that mean nothing to a person; what fails is reported by who called it. */
+static void ignore_log(int level, const char *line)
+{
+    (void)level;
+    (void)line;
+}
+
+static bool make_context(Loop *loop)
+{
+    lws_set_log_level(LLL_ERR, ignore_log);
+    struct lws_context_creation_info info = {0};
+    info.options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS;
+    info.port = CONTEXT_PORT_NO_LISTEN;
+    info.uid = -1; /* stay who we are */
+    info.gid = -1;
+    /* Without it the tables are made, and touched, for as many descriptors as the process may have: 16 MiB in a container. */
+    info.fd_limit_per_thread = LOOP_MAX_DESCRIPTORS;
+    loop->lws = lws_create_context(&info);
+    if (!loop->lws)
+        return false;
+    loop->protocols[0] = (struct lws_protocols){.name = "descriptor", .callback = on_descriptor};
+    info.protocols = loop->protocols;
+    info.vhost_name = "descriptors";
+    loop->vhost = lws_create_vhost(loop->lws, &info);
+    return loop->vhost != NULL;
+}
+
+Loop *loop_new(void)
+{
+    Loop *loop = calloc(1, sizeof *loop);
+    if (!loop)
+        return NULL;
+    loop->armed_ms = HEAP_NEVER;
+    signal(SIGPIPE, SIG_IGN);
+    if (!make_context(loop))
+        goto failed;
+    loop->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (loop->timer_fd < 0)
+        goto failed;
+    loop->timer_watch = loop_watch(loop, loop->timer_fd, on_timer_descriptor, NULL, loop);
+    if (!loop->timer_watch) {
+        close(loop->timer_fd);
+        goto failed;
+    }
+    return loop;
+
+failed:
+    loop_free(loop);
+    return NULL;
+}
+
+void loop_free(Loop *loop)
+{
+    if (!loop)
+        return;
+    release_signals(loop);
+    loop_unwatch(loop->timer_watch);
+    apply_changes(loop);
+    if (loop->lws)
+        lws_context_destroy(loop->lws);
+    heap_free(&loop->timers);
+    free(loop);
+}
+
+static void wait_and_dispatch(Loop *loop)
+{
+    loop->in_turn = false;
+    atomic_store(&loop->asleep, true);
+    /* In this version a negative timeout means "do not wait", and any other one "until something happens". */
+    lws_service(loop->lws, atomic_load(&loop->posted) ? -1 : 0);
+    loop_enter(loop);
+    run_posted(loop);
+    fire_timers(loop);
+}
+
+void loop_run(Loop *loop)
+{
+    loop_enter(loop);
+    for (;;) {
+        call_turn_ends(loop);
+        apply_changes(loop);
+        arm_timer(loop);
+        if (loop->stopped)
+            break;
+        wait_and_dispatch(loop);
+    }
+    loop->stopped = false;
+    loop->in_turn = false;
+}
+
+void loop_stop(Loop *loop)
+{
+    loop->stopped = true;
+}
