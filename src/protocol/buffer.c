@@ -52,7 +52,7 @@ static bool make_room(Buffer *buffer, size_t front, size_t back)
     } else {
         base = malloc(capacity);
         if (!base) goto failed;
-        if (size) memcpy(base + front, buffer->base + buffer->start, size);
+        if (buffer->base) memcpy(base + front, buffer->base + buffer->start, size);
         free(buffer->base);
     }
     buffer->base = base;
