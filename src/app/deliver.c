@@ -1,0 +1,253 @@
+/* deliver.c - an event to its handlers.
+ *
+ * Each handler has a lane (a keyed one: a lane for each key). An event starts at once in a lane that is free and empty; otherwise it
+ * waits there as a Delivery. When a call ends, its lane is put into the list of lanes to drain, and the loop starts what waits.
+ *
+ * The payload is decoded when its first handler starts, and the handlers that start with it share the value. A delivery keeps the raw
+ * bytes, since a decoded one weighs more; only for a keyed handler, whose key was computed from it, the value is kept. */
+#include "app/generation_private.h"
+
+#include <lauxlib.h>
+#include <stdlib.h>
+
+/* --- what a handler gets ------------------------------------------------------------------------------------------------------ */
+
+static void push_payload(lua_State *L, Generation *generation, const Message *message)
+{
+    const char *problem = NULL;
+    if (message->payload.size == 0)
+        lua_pushnil(L);
+    else if (!generation->config->bindings.push_json(L, message->payload, &problem))
+        luaL_error(L, "the payload of event %s is not valid JSON: %s", lua_pushlstring(L, message->name.data, message->name.size), problem);
+}
+
+static void push_event(lua_State *L, Generation *generation, const Message *message)
+{
+    const char *problem;
+    lua_createtable(L, 0, 5);
+    lua_pushlstring(L, message->name.data, message->name.size);
+    lua_setfield(L, -2, "name");
+    if (message->seq >= 0) {
+        lua_pushinteger(L, message->seq);
+        lua_setfield(L, -2, "seq");
+    }
+    lua_pushinteger(L, message->received_ms);
+    lua_setfield(L, -2, "received_ms");
+    lua_pushinteger(L, message->connection);
+    lua_setfield(L, -2, "connection");
+    if (message->state_version.size && generation->config->bindings.push_json(L, message->state_version, &problem))
+        lua_setfield(L, -2, "state_version");
+}
+
+/* Takes the payload from the top of L and runs the handler with it. */
+static void start(lua_State *L, Generation *generation, Lane *lane, const Message *message)
+{
+    Handler *handler = lane->handler;
+    int args = 1;
+    Task *task = NULL;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, handler->function_ref);
+    lua_insert(L, -2); /* function, payload */
+    if (handler->wants_event) {
+        push_event(L, generation, message);
+        args = 2;
+    }
+    task = task_acquire(L); /* the last that may raise */
+    lua_xmove(L, task_stack(task), args + 1);
+    lane->running++;
+    handler->uses++;
+    task_begin(generation, task, lane, handler->label, args);
+}
+
+/* --- lanes -------------------------------------------------------------------------------------------------------------------- */
+
+static bool lane_is_free(const Lane *lane)
+{
+    return lane->waiting == 0 && lane->running < lane->handler->options.concurrency;
+}
+
+static Delivery *lane_pop(Lane *lane)
+{
+    Delivery *delivery = lane->first;
+    lane->first = delivery->next;
+    lane->waiting--;
+    return delivery;
+}
+
+static void delivery_free(Generation *generation, Handler *handler, Delivery *delivery)
+{
+    inbox_release(app_inbox(generation->app), delivery->message->size_bytes);
+    luaL_unref(generation->L, LUA_REGISTRYINDEX, delivery->payload_ref);
+    message_unref(delivery->message);
+    free(delivery);
+    handler_release(generation, handler);
+}
+
+static void drop_first(Generation *generation, Lane *lane)
+{
+    delivery_free(generation, lane->handler, lane_pop(lane));
+    atomic_fetch_add_explicit(&generation->dropped, 1, memory_order_relaxed);
+}
+
+void lane_clear(Generation *generation, Lane *lane)
+{
+    while (lane->waiting) drop_first(generation, lane);
+}
+
+/* The event waits in the lane. `payload_index`: the decoded value to keep, or 0. */
+static void enqueue(lua_State *L, Generation *generation, Lane *lane, Message *message, int payload_index)
+{
+    size_t bound = lane->handler->options.queue;
+    int payload_ref = LUA_NOREF;
+    if (payload_index) {
+        lua_pushvalue(L, payload_index);
+        payload_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    }
+    Delivery *delivery = malloc(sizeof *delivery);
+    if (!delivery) {
+        luaL_unref(L, LUA_REGISTRYINDEX, payload_ref);
+        luaL_error(L, "not enough memory to queue an event");
+    }
+    *delivery = (Delivery){.message = message_ref(message), .payload_ref = payload_ref};
+    inbox_charge(app_inbox(generation->app), message->size_bytes);
+    if (!lane->first) lane->last = &lane->first;
+    *lane->last = delivery;
+    lane->last = &delivery->next;
+    lane->waiting++;
+    lane->handler->uses++;
+    if (bound && lane->waiting > bound) drop_first(generation, lane);
+}
+
+/* Stack of L: …, payload. The lane of that payload's key: made when it is not there. Runs the script's key function. */
+static Lane *keyed_lane(lua_State *L, Generation *generation, Handler *handler)
+{
+    int payload = lua_gettop(L);
+    Lane *lane = &handler->lane;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, handler->lanes_ref);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, handler->key_ref);
+    lua_pushvalue(L, payload);
+    if (!door_call(L, 1, 1)) { /* payload, lanes, key or message */
+        generation_error(generation, handler->label, lua_tostring(L, -1));
+        lua_settop(L, payload);
+        return lane;
+    }
+    if (lua_isnil(L, -1) || lua_compare(L, -1, -1, LUA_OPEQ) == 0) { /* no key, or NaN: the handler's common lane */
+        lua_settop(L, payload);
+        return lane;
+    }
+    lua_pushvalue(L, -1);
+    if (lua_rawget(L, payload + 1) == LUA_TUSERDATA) {
+        lane = lua_touserdata(L, -1);
+    } else { /* payload, lanes, key, nil */
+        lua_pop(L, 1);
+        lua_pushvalue(L, -1);
+        int key_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+        lane = lua_newuserdatauv(L, sizeof *lane, 0);
+        *lane = (Lane){.handler = handler, .key_ref = key_ref};
+        lua_rawset(L, payload + 1);
+    }
+    lua_settop(L, payload);
+    return lane;
+}
+
+/* A keyed lane that nobody uses leaves the table, which was all that kept it. Does not raise. */
+static void lane_forget(Generation *generation, Lane *lane)
+{
+    lua_State *L = generation->L;
+    int key_ref = lane->key_ref;
+    if (key_ref == LUA_NOREF || lane->running || lane->waiting || lane->draining) return;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, lane->handler->lanes_ref);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, key_ref);
+    lua_pushnil(L);
+    lua_rawset(L, -3); /* the key is there: no allocation */
+    lua_pop(L, 1);
+    luaL_unref(L, LUA_REGISTRYINDEX, key_ref);
+}
+
+static void list_for_draining(Generation *generation, Lane *lane)
+{
+    if (lane->draining) return;
+    lane->draining = true;
+    lane->next_draining = NULL;
+    if (!generation->draining_first) generation->draining_last = &generation->draining_first;
+    *generation->draining_last = lane;
+    generation->draining_last = &lane->next_draining;
+}
+
+void lane_ended(Generation *generation, Lane *lane)
+{
+    Handler *handler = lane->handler;
+    lane->running--;
+    if (lane->waiting)
+        list_for_draining(generation, lane);
+    else
+        lane_forget(generation, lane);
+    handler_release(generation, handler);
+}
+
+bool lanes_draining(const Generation *generation)
+{
+    return generation->draining_first != NULL;
+}
+
+typedef struct {
+    Lane *lane;
+    Delivery *delivery;
+} Turn;
+
+/* Stack: turn. Runs the handler for what had to wait. */
+static int start_waiting(lua_State *L)
+{
+    Generation *generation = generation_of(L);
+    Turn *turn = lua_touserdata(L, 1);
+    if (turn->delivery->payload_ref == LUA_NOREF)
+        push_payload(L, generation, turn->delivery->message);
+    else
+        lua_rawgeti(L, LUA_REGISTRYINDEX, turn->delivery->payload_ref);
+    start(L, generation, turn->lane, turn->delivery->message);
+    return 0;
+}
+
+void lanes_drain(Generation *generation)
+{
+    Lane *lane = generation->draining_first;
+    if (!lane) return;
+    generation->draining_first = lane->next_draining;
+    Handler *handler = lane->handler;
+    if (handler->removed) lane_clear(generation, lane);
+    while (lane->waiting && lane->running < handler->options.concurrency) {
+        Turn turn = {lane, lane_pop(lane)};
+        if (!generation_protect(generation, start_waiting, &turn, handler->label)) atomic_fetch_add(&generation->handled, 1);
+        delivery_free(generation, handler, turn.delivery);
+        if (handler->removed) lane_clear(generation, lane);
+    }
+    lane->draining = false;
+    lane_forget(generation, lane);
+}
+
+/* --- the event ---------------------------------------------------------------------------------------------------------------- */
+
+void deliver_event(lua_State *L, Generation *generation, Message *message)
+{
+    if (!generation->handlers) return;
+    Handler *last = HEAP_OWNER(generation->handlers_last, Handler, next); /* those added meanwhile do not see this event */
+    int payload = 0;
+    for (Handler *handler = generation->handlers;; handler = handler->next) {
+        if (handler_matches(handler, message->name)) {
+            bool keyed = handler->key_ref != LUA_NOREF;
+            Lane *lane = &handler->lane;
+            if (!payload && (keyed || lane_is_free(lane))) {
+                push_payload(L, generation, message);
+                payload = lua_gettop(L);
+            }
+            if (keyed) lane = keyed_lane(L, generation, handler);
+            if (handler->options.once) handler_remove(L, handler->id);
+            if (lane_is_free(lane)) {
+                lua_pushvalue(L, payload);
+                start(L, generation, lane, message);
+            } else {
+                enqueue(L, generation, lane, message, keyed ? payload : 0);
+            }
+        }
+        if (handler == last) break;
+    }
+}

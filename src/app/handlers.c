@@ -1,0 +1,174 @@
+/* handlers.c - who listens to what. A handler is kept in the order of its registration; it may be removed while it runs or while
+ * events wait for it, and is freed when neither is the case any more. */
+#include "app/generation_private.h"
+
+#include <lauxlib.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static bool is_host_event(Slice name)
+{
+    return name.size > 0 && name.data[0] == '@';
+}
+
+bool handler_matches(const Handler *handler, Slice name)
+{
+    if (handler->removed) return false;
+    if (!handler->prefix) return name.size == handler->pattern_size && memcmp(name.data, handler->pattern, name.size) == 0;
+    if (is_host_event(name)) return false;
+    return name.size >= handler->pattern_size && memcmp(name.data, handler->pattern, handler->pattern_size) == 0;
+}
+
+static Handler *handler_new(Generation *generation, Slice pattern, const HandlerOptions *options)
+{
+    Handler *handler = calloc(1, sizeof *handler);
+    char *text = malloc(pattern.size + 1);
+    if (!handler || !text) {
+        free(handler);
+        free(text);
+        return NULL;
+    }
+    memcpy(text, pattern.data, pattern.size);
+    handler->prefix = pattern.size > 0 && pattern.data[pattern.size - 1] == '*';
+    handler->pattern_size = pattern.size - handler->prefix;
+    text[handler->pattern_size] = 0;
+    handler->pattern = text;
+    handler->options = *options;
+    if (handler->options.concurrency == 0) handler->options.concurrency = 1;
+    handler->function_ref = handler->key_ref = handler->lanes_ref = LUA_NOREF;
+    handler->lane = (Lane){.handler = handler, .key_ref = LUA_NOREF};
+    handler->id = ++generation->tasks.next_serial;
+    return handler;
+}
+
+/* `agent (watch.lua:12)` of the function at `index`; and whether it takes a second argument. */
+static void describe(lua_State *L, Generation *generation, Handler *handler, int index)
+{
+    lua_Debug info;
+    char text[96];
+    lua_pushvalue(L, index);
+    lua_getinfo(L, ">Su", &info);
+    handler->wants_event = info.nparams >= 2 || info.isvararg;
+    snprintf(text, sizeof text, "%.40s%s (%.40s:%d)", handler->pattern, handler->prefix ? "*" : "", info.short_src, info.linedefined);
+    handler->label = generation_label(generation, text);
+}
+
+static void refer(lua_State *L, Handler *handler, int index, int key_index)
+{
+    lua_pushvalue(L, index);
+    handler->function_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    if (!key_index) return;
+    lua_pushvalue(L, key_index);
+    handler->key_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_newtable(L);
+    handler->lanes_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+static Slice full_pattern(const Handler *handler, char *text, size_t size)
+{
+    snprintf(text, size, "%s%s", handler->pattern, handler->prefix ? "*" : "");
+    return slice_of(text);
+}
+
+static void tell_port(Generation *generation, const Handler *handler, bool wanted)
+{
+    char pattern[512];
+    const AppPort *port = &generation->config->port;
+    port->subscribe(port->context, generation->app, full_pattern(handler, pattern, sizeof pattern), wanted);
+}
+
+uint64_t handler_add(lua_State *L, Slice pattern, int index, int key_index, const HandlerOptions *options)
+{
+    Generation *generation = generation_of(L);
+    index = lua_absindex(L, index);
+    if (key_index) key_index = lua_absindex(L, key_index);
+    Handler *handler = handler_new(generation, pattern, options);
+    if (!handler) luaL_error(L, "not enough memory for another handler");
+    /* Linked first: if what follows raises, the list owns it, and as a removed one it is freed with the next sweep. */
+    handler->removed = generation->handlers_removed = true;
+    *generation->handlers_last = handler;
+    generation->handlers_last = &handler->next;
+    refer(L, handler, index, key_index);
+    describe(L, generation, handler, index);
+    if (!handler->label) luaL_error(L, "not enough memory for another handler");
+    handler->removed = false;
+    if (!generation_loading(generation)) tell_port(generation, handler, true);
+    return handler->id;
+}
+
+bool handler_remove(lua_State *L, uint64_t id)
+{
+    Generation *generation = generation_of(L);
+    for (Handler *handler = generation->handlers; handler; handler = handler->next) {
+        if (handler->id != id || handler->removed) continue;
+        handler->removed = generation->handlers_removed = true;
+        if (!generation_loading(generation)) tell_port(generation, handler, false);
+        return true;
+    }
+    return false;
+}
+
+void handlers_subscribe(Generation *generation)
+{
+    for (Handler *handler = generation->handlers; handler; handler = handler->next)
+        if (!handler->removed) tell_port(generation, handler, true);
+}
+
+void handler_release(Generation *generation, Handler *handler)
+{
+    handler->uses--;
+    if (handler->removed) generation->handlers_removed = true;
+}
+
+static void handler_free(Generation *generation, Handler *handler)
+{
+    luaL_unref(generation->L, LUA_REGISTRYINDEX, handler->function_ref);
+    luaL_unref(generation->L, LUA_REGISTRYINDEX, handler->key_ref);
+    luaL_unref(generation->L, LUA_REGISTRYINDEX, handler->lanes_ref);
+    free(handler->pattern);
+    free(handler);
+}
+
+void handlers_sweep(Generation *generation)
+{
+    if (!generation->handlers_removed || generation->delivering) return;
+    generation->handlers_removed = false;
+    Handler **link = &generation->handlers;
+    while (*link) {
+        Handler *handler = *link;
+        if (handler->removed && handler->uses == 0) {
+            *link = handler->next;
+            handler_free(generation, handler);
+        } else {
+            link = &handler->next;
+        }
+    }
+    generation->handlers_last = link;
+}
+
+/* Drops what waits in the lanes of a keyed handler: they live in Lua. Stack: handler */
+static int clear_lanes(lua_State *L)
+{
+    Handler *handler = lua_touserdata(L, 1);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, handler->lanes_ref);
+    lua_pushnil(L);
+    while (lua_next(L, 2)) { /* handler, lanes, key, lane */
+        lane_clear(generation_of(L), lua_touserdata(L, 4));
+        lua_pop(L, 1);
+    }
+    return 0;
+}
+
+void handlers_free(Generation *generation)
+{
+    for (Handler *handler = generation->handlers; handler; handler = handler->next) {
+        lane_clear(generation, &handler->lane);
+        if (handler->lanes_ref != LUA_NOREF) generation_protect(generation, clear_lanes, handler, "ending");
+    }
+    for (Handler *next, *handler = generation->handlers; handler; handler = next) {
+        next = handler->next;
+        handler_free(generation, handler);
+    }
+    generation->handlers = NULL;
+    generation->handlers_last = &generation->handlers;
+}

@@ -1,0 +1,201 @@
+/* inbox.c - see inbox.h.
+ *
+ * A ring of message pointers under one mutex that is held for the copy of some pointers, never longer. The weight is kept in
+ * atomics beside it: it covers more than the ring (what was taken and waits for its handler), and it is read on both sides
+ * without the lock. A push signals only when the taker sleeps. */
+#include "app/inbox.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define RING_FIRST 64 /* slots; a power of two, as every later size */
+
+struct Inbox {
+    InboxLimits limits;
+    void (*relieved)(void *context);
+    void *context;
+
+    pthread_mutex_t lock;
+    pthread_cond_t arrived;
+    Message **ring;
+    size_t mask, head, tail; /* head: next to take, tail: next free; both only grow */
+    bool sleeping, woken;
+    uint64_t pushed, taken;
+    size_t peak_count, peak_bytes;
+
+    atomic_size_t count, bytes; /* the weight */
+    atomic_int waiting;         /* requests in flight */
+    atomic_bool pressed;        /* was reported as under pressure, relieved has not followed yet */
+};
+
+static size_t or_default(size_t value, size_t otherwise)
+{
+    return value ? value : otherwise;
+}
+
+Inbox *inbox_new(const InboxLimits *limits, void (*relieved)(void *context), void *context)
+{
+    Inbox *inbox = calloc(1, sizeof *inbox);
+    if (!inbox) return NULL;
+    inbox->ring = malloc(RING_FIRST * sizeof(Message *));
+    if (!inbox->ring) {
+        free(inbox);
+        return NULL;
+    }
+    inbox->mask = RING_FIRST - 1;
+    inbox->limits = (InboxLimits){or_default(limits->high_bytes, INBOX_HIGH_BYTES), or_default(limits->high_count, INBOX_HIGH_COUNT),
+                                  or_default(limits->limit_bytes, INBOX_LIMIT_BYTES), or_default(limits->limit_count, INBOX_LIMIT_COUNT)};
+    inbox->relieved = relieved;
+    inbox->context = context;
+    pthread_mutex_init(&inbox->lock, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&inbox->arrived, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    return inbox;
+}
+
+void inbox_free(Inbox *inbox)
+{
+    if (!inbox) return;
+    for (; inbox->head != inbox->tail; inbox->head++) message_unref(inbox->ring[inbox->head & inbox->mask]);
+    pthread_cond_destroy(&inbox->arrived);
+    pthread_mutex_destroy(&inbox->lock);
+    free(inbox->ring);
+    free(inbox);
+}
+
+static bool ring_make_room(Inbox *inbox, size_t count)
+{
+    size_t used = inbox->tail - inbox->head, size = inbox->mask + 1;
+    if (used + count <= size) return true;
+    size_t larger = size;
+    while (larger < used + count) larger *= 2;
+    Message **ring = malloc(larger * sizeof(Message *));
+    if (!ring) return false;
+    for (size_t i = 0; i < used; i++) ring[i] = inbox->ring[(inbox->head + i) & inbox->mask];
+    free(inbox->ring);
+    inbox->ring = ring;
+    inbox->mask = larger - 1;
+    inbox->head = 0;
+    inbox->tail = used;
+    return true;
+}
+
+/* The weight is added before the taker can see the messages, so that a release never comes first. */
+static void add_weight(Inbox *inbox, size_t count, size_t bytes)
+{
+    size_t now_count = atomic_fetch_add(&inbox->count, count) + count;
+    size_t now_bytes = atomic_fetch_add(&inbox->bytes, bytes) + bytes;
+    if (now_count > inbox->peak_count) inbox->peak_count = now_count;
+    if (now_bytes > inbox->peak_bytes) inbox->peak_bytes = now_bytes;
+}
+
+bool inbox_push(Inbox *inbox, Message *const *messages, size_t count)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < count; i++) bytes += messages[i]->size_bytes;
+    pthread_mutex_lock(&inbox->lock);
+    bool room = ring_make_room(inbox, count);
+    bool asleep = inbox->sleeping;
+    if (room) {
+        add_weight(inbox, count, bytes);
+        for (size_t i = 0; i < count; i++) inbox->ring[inbox->tail++ & inbox->mask] = messages[i];
+        inbox->pushed += count;
+        inbox->sleeping = false;
+    }
+    pthread_mutex_unlock(&inbox->lock);
+    if (room && asleep) pthread_cond_signal(&inbox->arrived);
+    return room;
+}
+
+/* With the lock held: waits until there is a message, a wake-up, or `due_ms`. */
+static void wait_for_message(Inbox *inbox, int64_t due_ms)
+{
+    struct timespec due = {.tv_sec = (time_t)(due_ms / 1000), .tv_nsec = (long)(due_ms % 1000) * 1000000};
+    while (inbox->head == inbox->tail && !inbox->woken) {
+        inbox->sleeping = true;
+        if (due_ms == INT64_MAX)
+            pthread_cond_wait(&inbox->arrived, &inbox->lock);
+        else if (due_ms <= 0 || pthread_cond_timedwait(&inbox->arrived, &inbox->lock, &due) != 0)
+            break;
+    }
+    inbox->sleeping = false;
+    inbox->woken = false;
+}
+
+size_t inbox_take(Inbox *inbox, Message **messages, size_t room, int64_t due_ms)
+{
+    pthread_mutex_lock(&inbox->lock);
+    wait_for_message(inbox, due_ms);
+    size_t count = 0;
+    while (count < room && inbox->head != inbox->tail) messages[count++] = inbox->ring[inbox->head++ & inbox->mask];
+    inbox->taken += count;
+    pthread_mutex_unlock(&inbox->lock);
+    return count;
+}
+
+void inbox_wake(Inbox *inbox)
+{
+    pthread_mutex_lock(&inbox->lock);
+    inbox->woken = true;
+    pthread_mutex_unlock(&inbox->lock);
+    pthread_cond_signal(&inbox->arrived);
+}
+
+static bool over(const Inbox *inbox, size_t bytes, size_t count)
+{
+    return atomic_load(&inbox->bytes) > bytes || atomic_load(&inbox->count) > count;
+}
+
+static bool sunk(const Inbox *inbox)
+{
+    return !over(inbox, inbox->limits.high_bytes / 2, inbox->limits.high_count / 2);
+}
+
+static void relieve(Inbox *inbox)
+{
+    if (atomic_exchange(&inbox->pressed, false) && inbox->relieved) inbox->relieved(inbox->context);
+}
+
+void inbox_charge(Inbox *inbox, size_t bytes)
+{
+    atomic_fetch_add(&inbox->count, 1);
+    atomic_fetch_add(&inbox->bytes, bytes);
+}
+
+void inbox_release(Inbox *inbox, size_t bytes)
+{
+    atomic_fetch_sub(&inbox->bytes, bytes);
+    atomic_fetch_sub(&inbox->count, 1);
+    if (atomic_load(&inbox->pressed) && sunk(inbox)) relieve(inbox);
+}
+
+void inbox_waiting(Inbox *inbox, int change)
+{
+    atomic_fetch_add(&inbox->waiting, change);
+    /* The response comes by the road that is closed: open it, unless the inbox is at its limit. */
+    if (change > 0 && atomic_load(&inbox->pressed) && !over(inbox, inbox->limits.limit_bytes, inbox->limits.limit_count)) relieve(inbox);
+}
+
+bool inbox_pressure(Inbox *inbox)
+{
+    bool waits = atomic_load(&inbox->waiting) > 0;
+    size_t bytes = waits ? inbox->limits.limit_bytes : inbox->limits.high_bytes;
+    size_t count = waits ? inbox->limits.limit_count : inbox->limits.high_count;
+    if (!over(inbox, bytes, count)) return false;
+    atomic_store(&inbox->pressed, true);
+    /* The taker may have emptied it, or begun to wait for a response, just before it could see `pressed`. */
+    bool late = sunk(inbox) || (!waits && atomic_load(&inbox->waiting) > 0);
+    return !(late && atomic_exchange(&inbox->pressed, false));
+}
+
+void inbox_stats(Inbox *inbox, InboxStats *out)
+{
+    pthread_mutex_lock(&inbox->lock);
+    *out = (InboxStats){.count = atomic_load(&inbox->count), .bytes = atomic_load(&inbox->bytes), .peak_count = inbox->peak_count,
+                        .peak_bytes = inbox->peak_bytes, .pushed = inbox->pushed, .taken = inbox->taken};
+    pthread_mutex_unlock(&inbox->lock);
+}

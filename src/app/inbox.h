@@ -1,0 +1,60 @@
+/* inbox.h - the bounded queue in front of an app, and the only thing it shares with the I/O thread.
+ *
+ * Many threads push, one (the app's current generation) takes. What is in it weighs bytes and counts; so does what was taken
+ * but has to wait for its handler (inbox_charge). Two marks bound it:
+ *
+ *     high water: the inbox is under pressure: the host stops reading from the gateway, until it has sunk below half of it.
+ *                 While the app waits for a response, which arrives by that same road, reading goes on …
+ *     limit:      … up to here. Beyond it reading stops whatever waits.
+ *
+ * A push never fails for the bound (the reader is stopped instead, so nothing is lost); it fails only without memory. */
+#ifndef GATEHOUSE_APP_INBOX_H
+#define GATEHOUSE_APP_INBOX_H
+
+#include "app/message.h"
+
+typedef struct Inbox Inbox;
+
+typedef struct {
+    size_t high_bytes, high_count;   /* 0: the default */
+    size_t limit_bytes, limit_count;
+} InboxLimits;
+
+#define INBOX_HIGH_BYTES (2u << 20)
+#define INBOX_HIGH_COUNT 4096
+#define INBOX_LIMIT_BYTES (64u << 20)
+#define INBOX_LIMIT_COUNT 131072
+
+/* `relieved(context)` is called on the taking thread when the inbox, having been reported as under pressure, sank below half
+ * of the high-water mark. NULL if there is no memory. */
+Inbox *inbox_new(const InboxLimits *limits, void (*relieved)(void *context), void *context);
+void inbox_free(Inbox *inbox); /* drops the references that are in it */
+
+/* Takes one reference of each message; wakes the taker once. Any thread. False without memory: then nothing was taken. */
+bool inbox_push(Inbox *inbox, Message *const *messages, size_t count);
+
+/* Moves up to `room` messages out, in order, and returns how many. Waits for the first until `due_ms` (monotonic; INT64_MAX: for
+ * ever; a past time: not at all). They stay charged until inbox_release. */
+size_t inbox_take(Inbox *inbox, Message **messages, size_t room, int64_t due_ms);
+
+/* The weight of a message that was taken: released when it is handled; charged again for each handler it has to wait for. */
+void inbox_charge(Inbox *inbox, size_t bytes);
+void inbox_release(Inbox *inbox, size_t bytes);
+
+/* The app has this many more (fewer) requests in flight. */
+void inbox_waiting(Inbox *inbox, int change);
+
+/* Makes inbox_take return at once, now or the next time. Any thread. */
+void inbox_wake(Inbox *inbox);
+
+/* Whether the reader should stop. Remembered, so that `relieved` follows. Any thread. */
+bool inbox_pressure(Inbox *inbox);
+
+typedef struct {
+    size_t count, bytes;             /* now, with what is charged */
+    size_t peak_count, peak_bytes;
+    uint64_t pushed, taken;
+} InboxStats;
+void inbox_stats(Inbox *inbox, InboxStats *out);
+
+#endif

@@ -1,0 +1,394 @@
+/* tasks.c - coroutines that may wait.
+ *
+ * A task is a coroutine with a name. While it waits, its wait has a name too, and whoever ends the wait (a response, a timer, another
+ * task) says that name; a name that is out of date is simply not found. So nothing is resumed twice, and nothing dangles.
+ *
+ *     name = serial << SLOT_BITS | slot        serial: grows with every name given; slot: where the task stands in the table
+ *
+ *              begin                wait                 wake                   step
+ *     idle ───────────► running ───────────► waiting ───────────► ready ─────────────► running
+ *       ▲                  │ returns or raises
+ *       └──────────────────┘ its coroutine is used again for the next task
+ *
+ * Tasks run from the loop only, never inside each other: what wakes or starts one puts it in the list of ready ones. */
+#include "app/generation_private.h"
+
+#include <lauxlib.h>
+#include <stdlib.h>
+
+#define SLOT_BITS 24
+#define SLOT_MASK ((1u << SLOT_BITS) - 1)
+#define IDLE_TASKS 64 /* coroutines kept for the next tasks */
+
+typedef enum { WAIT_NONE, WAIT_ANY, WAIT_RESPONSE } WaitKind;
+
+struct Task {
+    Task *next; /* in the list of ready or of idle ones */
+    lua_State *L;
+    int thread_ref;   /* keeps the coroutine */
+    size_t slot;
+    uint64_t id;      /* 0: idle */
+    uint64_t wait;    /* name of the wait; 0: none */
+    WaitKind kind;
+    bool yielded;     /* the wait has begun for good: it can be woken */
+    bool ready;
+    bool cancelled;
+    int accepted_ref; /* a function for a response that is not the last */
+    int args;         /* values for the next step, on its stack */
+    AppTimer alarm;
+    Lane *lane;       /* of a handler's call; NULL otherwise */
+    const char *what; /* label for messages */
+};
+
+lua_State *task_stack(Task *task)
+{
+    return task->L;
+}
+
+static uint64_t new_name(Tasks *tasks, size_t slot)
+{
+    return ++tasks->next_serial << SLOT_BITS | slot;
+}
+
+static Task *task_in_slot(const Tasks *tasks, uint64_t name)
+{
+    size_t slot = (size_t)(name & SLOT_MASK);
+    return slot < tasks->count ? tasks->slots[slot] : NULL;
+}
+
+static Task *find_task(const Tasks *tasks, uint64_t id)
+{
+    Task *task = task_in_slot(tasks, id);
+    return task && id && task->id == id ? task : NULL;
+}
+
+static Task *find_wait(const Tasks *tasks, uint64_t wait)
+{
+    Task *task = task_in_slot(tasks, wait);
+    return task && wait && task->wait == wait && task->yielded ? task : NULL;
+}
+
+/* --- making and keeping ----------------------------------------------------------------------------------------------------- */
+
+static bool slots_grow(Tasks *tasks)
+{
+    if (tasks->count < tasks->capacity) return true;
+    if (tasks->count > SLOT_MASK) return false;
+    size_t capacity = tasks->capacity ? tasks->capacity * 2 : 16;
+    Task **slots = realloc(tasks->slots, capacity * sizeof *slots);
+    if (!slots) return false;
+    tasks->slots = slots;
+    tasks->capacity = capacity;
+    return true;
+}
+
+static void alarm_fires(lua_State *L, AppTimer *timer)
+{
+    Task *task = HEAP_OWNER(timer, Task, alarm);
+    lua_pushboolean(L, 1);
+    task_wake(L, task->wait, 1);
+}
+
+/* A task without a coroutine. */
+static Task *task_new(lua_State *L, Tasks *tasks)
+{
+    Task *task = slots_grow(tasks) ? calloc(1, sizeof *task) : NULL;
+    if (!task) luaL_error(L, "not enough memory for another task");
+    task->slot = tasks->count;
+    task->thread_ref = task->accepted_ref = LUA_NOREF;
+    task->alarm.fire = alarm_fires;
+    tasks->slots[tasks->count++] = task;
+    return task;
+}
+
+static void make_idle(Tasks *tasks, Task *task)
+{
+    task->next = tasks->idle;
+    tasks->idle = task;
+    tasks->idle_count++;
+}
+
+Task *task_acquire(lua_State *L)
+{
+    Tasks *tasks = &generation_of(L)->tasks;
+    if (!tasks->idle) make_idle(tasks, task_new(L, tasks));
+    Task *task = tasks->idle;
+    if (!task->L) {
+        lua_State *coroutine = lua_newthread(L);
+        task->thread_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+        task->L = coroutine;
+    }
+    /* Nothing raises from here on, so the task is not lost between the lists. */
+    tasks->idle = task->next;
+    tasks->idle_count--;
+    tasks->live_count++;
+    task->next = NULL;
+    task->id = new_name(tasks, task->slot);
+    return task;
+}
+
+static void drop_coroutine(Generation *generation, Task *task)
+{
+    luaL_unref(generation->L, LUA_REGISTRYINDEX, task->thread_ref);
+    task->thread_ref = LUA_NOREF;
+    task->L = NULL;
+}
+
+static void release(Generation *generation, Task *task)
+{
+    Tasks *tasks = &generation->tasks;
+    task->id = task->wait = 0;
+    task->yielded = task->cancelled = task->ready = false;
+    task->lane = NULL;
+    lua_settop(task->L, 0);
+    if (tasks->idle_count >= IDLE_TASKS) drop_coroutine(generation, task);
+    tasks->live_count--;
+    make_idle(tasks, task);
+}
+
+/* --- running ---------------------------------------------------------------------------------------------------------------- */
+
+static void push_ready(Generation *generation, Task *task)
+{
+    Tasks *tasks = &generation->tasks;
+    task->ready = true;
+    task->next = NULL;
+    if (!tasks->ready_first) tasks->ready_last = &tasks->ready_first;
+    *tasks->ready_last = task;
+    tasks->ready_last = &task->next;
+}
+
+#define STRAY_YIELD "coroutine.yield outside of a coroutine of the script: task.sleep lets others run"
+
+/* Stack: task. Logs what it failed with. */
+static int report_failure(lua_State *L)
+{
+    Task *task = lua_touserdata(L, 1);
+    if (lua_status(task->L) == LUA_YIELD)
+        luaL_traceback(L, task->L, STRAY_YIELD, 0);
+    else
+        door_traceback(L, task->L);
+    generation_error(generation_of(L), task->what, lua_tostring(L, -1));
+    return 0;
+}
+
+static void forget_wait(Generation *generation, Task *task)
+{
+    if (task->wait) heap_remove(&generation->timers, &task->alarm.node);
+    if (task->kind == WAIT_RESPONSE && task->yielded) inbox_waiting(app_inbox(generation->app), -1);
+    luaL_unref(generation->L, LUA_REGISTRYINDEX, task->accepted_ref);
+    task->accepted_ref = LUA_NOREF;
+    task->wait = 0;
+    task->kind = WAIT_NONE;
+    task->yielded = false;
+}
+
+static void task_ended(Generation *generation, Task *task, bool failed)
+{
+    Lane *lane = task->lane;
+    forget_wait(generation, task);
+    if (failed) {
+        if (!task->cancelled) generation_protect(generation, report_failure, task, task->what);
+        lua_resetthread(task->L);
+    }
+    release(generation, task);
+    if (!lane) return;
+    atomic_fetch_add_explicit(&generation->handled, 1, memory_order_relaxed);
+    lane_ended(generation, lane);
+}
+
+static void step(Generation *generation, Task *task, int args)
+{
+    int results = 0;
+    generation->tasks.running = task;
+    generation_doing(generation, task->what);
+    DoorResult result = door_resume(task->L, generation->L, args, &results);
+    generation_doing(generation, NULL);
+    generation->tasks.running = NULL;
+    if (result != DOOR_WAITS || !task->yielded) task_ended(generation, task, result != DOOR_ENDED);
+}
+
+void task_begin(Generation *generation, Task *task, Lane *lane, const char *what, int args)
+{
+    task->lane = lane;
+    task->what = what;
+    step(generation, task, args);
+}
+
+bool tasks_ready(const Generation *generation)
+{
+    return generation->tasks.ready_first != NULL;
+}
+
+void tasks_step(Generation *generation)
+{
+    Tasks *tasks = &generation->tasks;
+    Task *end = NULL; /* what becomes ready meanwhile waits for the next round, so that messages get their turn */
+    for (Task *task = tasks->ready_first; task; task = task->next) end = task;
+    for (bool more = end != NULL; more;) {
+        Task *task = tasks->ready_first;
+        tasks->ready_first = task->next;
+        if (!tasks->ready_first) tasks->ready_last = &tasks->ready_first;
+        more = task != end;
+        task->ready = false;
+        step(generation, task, task->args);
+    }
+}
+
+size_t tasks_live(const Generation *generation)
+{
+    return generation->tasks.live_count;
+}
+
+uint64_t task_start(lua_State *L, int args, const char *what)
+{
+    Generation *generation = generation_of(L);
+    Task *task = task_acquire(L);
+    if (!lua_checkstack(task->L, args + 1)) {
+        release(generation, task);
+        luaL_error(L, "not enough memory for another task");
+    }
+    lua_xmove(L, task->L, args + 1);
+    task->what = what;
+    task->args = args;
+    push_ready(generation, task);
+    return task->id;
+}
+
+/* --- waiting ---------------------------------------------------------------------------------------------------------------- */
+
+uint64_t task_current(lua_State *L)
+{
+    Task *task = generation_of(L)->tasks.running;
+    return task && task->L == L ? task->id : 0;
+}
+
+uint64_t task_wait_begin(lua_State *L, const char *who)
+{
+    Generation *generation = generation_of(L);
+    Task *task = generation->tasks.running;
+    if (!task || task->L != L) {
+        luaL_error(L, generation->tasks.running
+                          ? "%s waits, which a coroutine made by the script cannot: use task.spawn for it"
+                          : "%s waits, which only a handler, a timer or a task can: put it into gw.on(\"@ready\", function() … end)",
+                   who);
+    }
+    if (task->cancelled) luaL_error(L, "%s: this task was cancelled", who);
+    forget_wait(generation, task);
+    task->kind = WAIT_ANY;
+    return task->wait = new_name(&generation->tasks, task->slot);
+}
+
+int task_wait(lua_State *L)
+{
+    Generation *generation = generation_of(L);
+    Task *task = generation->tasks.running;
+    task->yielded = true;
+    if (task->kind == WAIT_RESPONSE) inbox_waiting(app_inbox(generation->app), 1);
+    return lua_yield(L, 0);
+}
+
+void task_wait_until(lua_State *L, int64_t due_ms)
+{
+    app_timer_set(L, &generation_of(L)->tasks.running->alarm, due_ms);
+}
+
+void task_wait_response(lua_State *L, int accepted_index)
+{
+    Task *task = generation_of(L)->tasks.running;
+    if (accepted_index) {
+        lua_pushvalue(L, accepted_index);
+        task->accepted_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    }
+    task->kind = WAIT_RESPONSE;
+}
+
+bool task_wake(lua_State *L, uint64_t wait, int values)
+{
+    Generation *generation = generation_of(L);
+    Task *task = find_wait(&generation->tasks, wait);
+    if (!task || !lua_checkstack(task->L, values)) {
+        lua_pop(L, values);
+        return false;
+    }
+    lua_xmove(L, task->L, values);
+    task->args = values;
+    forget_wait(generation, task);
+    push_ready(generation, task);
+    return true;
+}
+
+bool task_alive(lua_State *L, uint64_t task)
+{
+    return find_task(&generation_of(L)->tasks, task) != NULL;
+}
+
+#define CANCELLED "{\"code\":\"CANCELLED\",\"message\":\"the task was cancelled\"}"
+
+/* Ends the wait of `task`, if it waits, with nil and an error. May raise. */
+static void cancel_wait(Generation *generation, lua_State *L, Task *task)
+{
+    const AppConfig *config = generation->config;
+    if (!task->yielded) return;
+    uint64_t wait = task->wait;
+    bool asked = task->kind == WAIT_RESPONSE;
+    lua_pushnil(L);
+    config->bindings.push_error(L, slice_of(CANCELLED));
+    if (task_wake(L, wait, 2) && asked) config->port.cancel(config->port.context, generation->app, wait);
+}
+
+bool task_cancel(lua_State *L, uint64_t id)
+{
+    Generation *generation = generation_of(L);
+    Task *task = find_task(&generation->tasks, id);
+    if (!task) return false;
+    cancel_wait(generation, L, task);
+    task->cancelled = true;
+    return true;
+}
+
+static int cancel_all(lua_State *L)
+{
+    Generation *generation = generation_of(L);
+    for (size_t i = 0; i < generation->tasks.count; i++) cancel_wait(generation, L, generation->tasks.slots[i]);
+    return 0;
+}
+
+void tasks_cancel_all(Generation *generation)
+{
+    generation_protect(generation, cancel_all, NULL, "stopping");
+}
+
+/* --- responses -------------------------------------------------------------------------------------------------------------- */
+
+/* Pushes the payload, or nil and an error. Returns how many values. */
+static int push_answer(lua_State *L, Generation *generation, const Message *message)
+{
+    const AppBindings *bindings = &generation->config->bindings;
+    const char *problem = NULL;
+    if (message->ok && bindings->push_json(L, message->payload, &problem)) return 1;
+    lua_pushnil(L);
+    if (problem)
+        bindings->push_error(L, slice_of("{\"code\":\"BAD_RESPONSE\",\"message\":\"the gateway's answer is not valid JSON\"}"));
+    else
+        bindings->push_error(L, message->payload);
+    return 2;
+}
+
+bool task_answer(Generation *generation, lua_State *L, const Message *message)
+{
+    Task *task = find_wait(&generation->tasks, message->token);
+    if (!task) return false;
+    if (message->last) return task_wake(L, message->token, push_answer(L, generation, message));
+    if (task->accepted_ref == LUA_NOREF) return true;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, task->accepted_ref);
+    task_start(L, push_answer(L, generation, message), "on_accepted");
+    return true;
+}
+
+void tasks_free(Generation *generation)
+{
+    Tasks *tasks = &generation->tasks;
+    for (size_t i = 0; i < tasks->count; i++) free(tasks->slots[i]);
+    free(tasks->slots);
+}
