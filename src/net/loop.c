@@ -2,20 +2,14 @@
  *
  *     end of the last turn:  turn ends ─► changes of interest reach libwebsockets ─► the timer descriptor is armed
  *     wait:                  lws_service (poll)
- *     turn:                  descriptors (inside lws_service) ─► posted work ─► timers
+ *     turn:                  descriptors (inside lws_service) ─► posted work ─► what was to be soon ─► timers
  *
- * Three properties of libwebsockets 4.1 shape this file:
- * - Its timers are rounded down to milliseconds before poll, so that it spins until a timer is due. Ours wait in a heap whose
- *   first deadline is a timerfd, a descriptor like others.
- * - It closes a descriptor that hung up while reading is off, and clears the wish to write behind a callback that expressed it.
- *   So it watches a duplicate, and wishes are kept here and applied between two turns.
- * - Closing one descriptor moves another one in its table while it walks over that table. So closing waits for the end of the
- *   turn as well.
+ * libwebsockets 4.1 rounds its own timers down to milliseconds before poll, so that it spins until one is due. Ours wait in a
+ * heap whose first deadline is a timerfd, a descriptor like others (loop_watch.c).
  */
 #include "net/loop_lws.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -25,34 +19,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LOOP_MAX_DESCRIPTORS 4096 /* all together, connections that libwebsockets accepts included */
-#define LOOP_MAX_WATCHES 1024     /* of them, ours: libwebsockets leaks when its table is full, so it never gets there by us */
-
-struct LoopWatch {
-    Loop *loop;
-    struct lws *wsi; /* watches a duplicate of `fd`; NULL once libwebsockets let go of it */
-    int fd;
-    void (*readable)(void *context);
-    void (*writable)(void *context);
-    void *context;
-    LoopWatch *next_changed;
-    LoopWork hangup;
-    bool changed;      /* on the loop's list of changes */
-    bool want_write;
-    bool want_read;
-    bool reads;        /* what libwebsockets knows of want_read */
-    bool hung_up;
-    bool hangup_posted;
-    bool gone;         /* loop_unwatch was called; the memory stays until nothing points to it */
-};
-
 struct Loop {
     struct lws_context *lws;
-    struct lws_vhost *vhost;
-    struct lws_protocols protocols[2];
+    LoopWatches watches;
     int64_t now_ms;
     bool in_turn;
     bool stopped;
+
+    LoopSoon *soon;    /* in order */
+    LoopSoon *running; /* the part of it that the current turn calls */
 
     _Atomic(LoopWork *) posted; /* newest first */
     atomic_bool asleep;         /* or about to be: who posts has to wake */
@@ -65,9 +40,6 @@ struct Loop {
     LoopTurn *turns;
     LoopTurn *next_turn; /* while they are called: the one after the current */
     bool in_turn_ends;
-
-    LoopWatch *changes;
-    size_t watch_count;
 
     LoopWatch *signal_watch;
     int signal_fd;
@@ -93,158 +65,17 @@ struct lws_context *loop_context(Loop *loop)
     return loop->lws;
 }
 
+LoopWatches *loop_watches(Loop *loop)
+{
+    return &loop->watches;
+}
+
 void loop_enter(Loop *loop)
 {
-    if (loop->in_turn)
-        return;
+    if (loop->in_turn) return;
     loop->in_turn = true;
     loop->now_ms = clock_ms();
     atomic_store(&loop->asleep, false);
-}
-
-/* --- descriptors ------------------------------------------------------------------------------------------------------------- */
-
-static void watch_changed(LoopWatch *watch)
-{
-    if (watch->changed)
-        return;
-    watch->changed = true;
-    watch->next_changed = watch->loop->changes;
-    watch->loop->changes = watch;
-}
-
-static void watch_deliver_hangup(LoopWork *work)
-{
-    LoopWatch *watch = HEAP_OWNER(work, LoopWatch, hangup);
-    watch->hangup_posted = false;
-    if (watch->gone)
-        watch_changed(watch);
-    else
-        watch->readable(watch->context);
-}
-
-static int on_descriptor(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t size)
-{
-    (void)user;
-    (void)in;
-    (void)size;
-    LoopWatch *watch = lws_get_opaque_user_data(wsi);
-    switch (reason) {
-    case LWS_CALLBACK_RAW_RX_FILE:
-        loop_enter(watch->loop);
-        if (!watch->gone)
-            watch->readable(watch->context);
-        return 0;
-    case LWS_CALLBACK_RAW_WRITEABLE_FILE:
-        loop_enter(watch->loop);
-        if (!watch->gone && watch->want_write) {
-            watch->want_write = false;
-            watch->writable(watch->context);
-        }
-        return 0;
-    case LWS_CALLBACK_RAW_CLOSE_FILE: /* by loop_unwatch, or the peer hung up */
-        watch->wsi = NULL;
-        if (!watch->gone) {
-            watch->hung_up = true;
-            watch->hangup_posted = true;
-            watch->hangup.run = watch_deliver_hangup;
-            loop_post(watch->loop, &watch->hangup);
-        }
-        return 0;
-    default:
-        return 0;
-    }
-}
-
-LoopWatch *loop_watch(Loop *loop, int fd, void (*readable)(void *context), void (*writable)(void *context), void *context)
-{
-    if (loop->watch_count >= LOOP_MAX_WATCHES)
-        return NULL;
-    LoopWatch *watch = calloc(1, sizeof *watch);
-    if (!watch)
-        return NULL;
-    *watch = (LoopWatch){.loop = loop, .fd = fd, .readable = readable, .writable = writable, .context = context};
-    watch->want_read = watch->reads = true;
-
-    int duplicate = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    if (duplicate < 0)
-        goto failed;
-    lws_adopt_desc_t info = {
-        .vh = loop->vhost,
-        .type = LWS_ADOPT_RAW_FILE_DESC,
-        .fd = {.filefd = duplicate},
-        .vh_prot_name = loop->protocols[0].name,
-        .opaque = watch,
-    };
-    watch->wsi = lws_adopt_descriptor_vhost_via_info(&info);
-    if (!watch->wsi) {
-        close(duplicate);
-        goto failed;
-    }
-    loop->watch_count++;
-    return watch;
-
-failed:
-    free(watch);
-    return NULL;
-}
-
-void loop_want_write(LoopWatch *watch)
-{
-    watch->want_write = true;
-    watch_changed(watch);
-}
-
-void loop_want_read(LoopWatch *watch, bool wanted)
-{
-    watch->want_read = wanted;
-    if (watch->reads != wanted)
-        watch_changed(watch);
-}
-
-bool loop_hung_up(const LoopWatch *watch)
-{
-    return watch->hung_up;
-}
-
-void loop_unwatch(LoopWatch *watch)
-{
-    if (!watch)
-        return;
-    close(watch->fd);
-    watch->gone = true;
-    watch_changed(watch);
-}
-
-static void watch_release(LoopWatch *watch)
-{
-    if (watch->wsi)
-        lws_set_timeout(watch->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
-    if (watch->hangup_posted)
-        return; /* the posted work still points here, and brings it back to the list */
-    watch->loop->watch_count--;
-    free(watch);
-}
-
-static void apply_changes(Loop *loop)
-{
-    while (loop->changes) {
-        LoopWatch *watch = loop->changes;
-        loop->changes = watch->next_changed;
-        watch->changed = false;
-        if (watch->gone) {
-            watch_release(watch);
-            continue;
-        }
-        if (!watch->wsi)
-            continue;
-        if (watch->reads != watch->want_read) {
-            watch->reads = watch->want_read;
-            lws_rx_flow_control(watch->wsi, watch->reads);
-        }
-        if (watch->want_write)
-            lws_callback_on_writable(watch->wsi);
-    }
 }
 
 /* --- work from other threads ------------------------------------------------------------------------------------------------ */
@@ -256,8 +87,7 @@ void loop_post(Loop *loop, LoopWork *work)
         work->next = newest;
     } while (!atomic_compare_exchange_weak(&loop->posted, &newest, work));
     /* Either we see that the loop sleeps, or it sees the work before it does: both sides write first and then look. */
-    if (atomic_exchange(&loop->asleep, false))
-        lws_cancel_service(loop->lws);
+    if (atomic_exchange(&loop->asleep, false)) lws_cancel_service(loop->lws);
 }
 
 /* What is posted meanwhile waits for the next turn, so that the descriptors get theirs. */
@@ -275,6 +105,49 @@ static void run_posted(Loop *loop)
         LoopWork *work = oldest;
         oldest = work->next;
         work->run(work);
+    }
+}
+
+/* --- work of the I/O thread itself ------------------------------------------------------------------------------------------ */
+
+void loop_soon(Loop *loop, LoopSoon *soon)
+{
+    if (soon->waits) return;
+    LoopSoon **link = &loop->soon;
+    while (*link)
+        link = &(*link)->next;
+    soon->next = NULL;
+    soon->waits = true;
+    *link = soon;
+}
+
+static bool remove_soon(LoopSoon **list, LoopSoon *soon)
+{
+    for (LoopSoon **link = list; *link; link = &(*link)->next) {
+        if (*link == soon) {
+            *link = soon->next;
+            return true;
+        }
+    }
+    return false;
+}
+
+void loop_not_soon(Loop *loop, LoopSoon *soon)
+{
+    if (!soon->waits) return;
+    soon->waits = false;
+    if (!remove_soon(&loop->soon, soon)) remove_soon(&loop->running, soon);
+}
+
+static void run_soon(Loop *loop)
+{
+    loop->running = loop->soon;
+    loop->soon = NULL;
+    while (loop->running) {
+        LoopSoon *soon = loop->running;
+        loop->running = soon->next;
+        soon->waits = false;
+        soon->run(soon->context);
     }
 }
 
@@ -301,8 +174,7 @@ static void fire_timers(Loop *loop)
 static void arm_timer(Loop *loop)
 {
     int64_t next_ms = heap_next_ms(&loop->timers);
-    if (next_ms == loop->armed_ms)
-        return;
+    if (next_ms == loop->armed_ms) return;
     struct itimerspec when = {0}; /* zero disarms; so what was due at once is due at 1 ns */
     if (next_ms != HEAP_NEVER && next_ms > 0)
         when.it_value = (struct timespec){.tv_sec = next_ms / 1000, .tv_nsec = next_ms % 1000 * 1000000};
@@ -329,8 +201,7 @@ void loop_on_turn_end(Loop *loop, LoopTurn *turn)
         link = &(*link)->next;
     turn->next = NULL;
     *link = turn;
-    if (loop->in_turn_ends && !loop->next_turn)
-        loop->next_turn = turn;
+    if (loop->in_turn_ends && !loop->next_turn) loop->next_turn = turn;
 }
 
 void loop_off_turn_end(Loop *loop, LoopTurn *turn)
@@ -341,8 +212,7 @@ void loop_off_turn_end(Loop *loop, LoopTurn *turn)
             break;
         }
     }
-    if (loop->next_turn == turn)
-        loop->next_turn = turn->next;
+    if (loop->next_turn == turn) loop->next_turn = turn->next;
 }
 
 static void call_turn_ends(Loop *loop)
@@ -367,15 +237,15 @@ static void on_signal_descriptor(void *context)
 
 static void release_signals(Loop *loop)
 {
-    if (!loop->signal_watch)
-        return;
+    if (!loop->signal_watch) return;
     loop_unwatch(loop->signal_watch);
     loop->signal_watch = NULL;
     loop->on_signal = NULL;
     pthread_sigmask(SIG_UNBLOCK, &loop->signals, NULL);
 }
 
-bool loop_on_signals(Loop *loop, const int *signals, size_t count, void (*handler)(void *context, int signal), void *context)
+bool loop_on_signals(Loop *loop, const int *signals, size_t count, void (*handler)(void *context, int signal),
+                     void *context)
 {
     sigset_t set;
     sigemptyset(&set);
@@ -386,8 +256,7 @@ bool loop_on_signals(Loop *loop, const int *signals, size_t count, void (*handle
     int fd = -1;
     if (handler) {
         fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-        if (fd < 0)
-            return false;
+        if (fd < 0) return false;
         watch = loop_watch(loop, fd, on_signal_descriptor, NULL, loop);
         if (!watch) {
             close(fd);
@@ -395,8 +264,7 @@ bool loop_on_signals(Loop *loop, const int *signals, size_t count, void (*handle
         }
     }
     release_signals(loop);
-    if (!handler)
-        return true;
+    if (!handler) return true;
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     loop->signals = set;
     loop->signal_watch = watch;
@@ -426,27 +294,22 @@ static bool make_context(Loop *loop)
     /* Without it the tables are made, and touched, for as many descriptors as the process may have: 16 MiB in a container. */
     info.fd_limit_per_thread = LOOP_MAX_DESCRIPTORS;
     loop->lws = lws_create_context(&info);
-    if (!loop->lws)
-        return false;
-    loop->protocols[0] = (struct lws_protocols){.name = "descriptor", .callback = on_descriptor};
-    info.protocols = loop->protocols;
+    if (!loop->lws) return false;
+    info.protocols = loop_watch_protocols;
     info.vhost_name = "descriptors";
-    loop->vhost = lws_create_vhost(loop->lws, &info);
-    return loop->vhost != NULL;
+    loop->watches.vhost = lws_create_vhost(loop->lws, &info);
+    return loop->watches.vhost != NULL;
 }
 
 Loop *loop_new(void)
 {
     Loop *loop = calloc(1, sizeof *loop);
-    if (!loop)
-        return NULL;
+    if (!loop) return NULL;
     loop->armed_ms = HEAP_NEVER;
     signal(SIGPIPE, SIG_IGN);
-    if (!make_context(loop))
-        goto failed;
+    if (!make_context(loop)) goto failed;
     loop->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    if (loop->timer_fd < 0)
-        goto failed;
+    if (loop->timer_fd < 0) goto failed;
     loop->timer_watch = loop_watch(loop, loop->timer_fd, on_timer_descriptor, NULL, loop);
     if (!loop->timer_watch) {
         close(loop->timer_fd);
@@ -461,13 +324,11 @@ failed:
 
 void loop_free(Loop *loop)
 {
-    if (!loop)
-        return;
+    if (!loop) return;
     release_signals(loop);
     loop_unwatch(loop->timer_watch);
-    apply_changes(loop);
-    if (loop->lws)
-        lws_context_destroy(loop->lws);
+    loop_watches_apply(&loop->watches);
+    if (loop->lws) lws_context_destroy(loop->lws);
     heap_free(&loop->timers);
     free(loop);
 }
@@ -477,9 +338,10 @@ static void wait_and_dispatch(Loop *loop)
     loop->in_turn = false;
     atomic_store(&loop->asleep, true);
     /* In this version a negative timeout means "do not wait", and any other one "until something happens". */
-    lws_service(loop->lws, atomic_load(&loop->posted) ? -1 : 0);
+    lws_service(loop->lws, loop->soon || atomic_load(&loop->posted) ? -1 : 0);
     loop_enter(loop);
     run_posted(loop);
+    run_soon(loop);
     fire_timers(loop);
 }
 
@@ -488,10 +350,9 @@ void loop_run(Loop *loop)
     loop_enter(loop);
     for (;;) {
         call_turn_ends(loop);
-        apply_changes(loop);
+        loop_watches_apply(&loop->watches);
         arm_timer(loop);
-        if (loop->stopped)
-            break;
+        if (loop->stopped) break;
         wait_and_dispatch(loop);
     }
     loop->stopped = false;

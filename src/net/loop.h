@@ -14,7 +14,7 @@ Loop *loop_new(void);
 void loop_free(Loop *loop);
 
 /* Runs until loop_stop; called before loop_run, it makes that return at once. Nothing to do: no wake-ups, but for one that
- * libwebsockets has every 30 s. A turn is: descriptors, posted work, timers, turn ends. */
+ * libwebsockets has every 30 s. A turn is: descriptors, posted work, what was to be soon, timers, turn ends. */
 void loop_run(Loop *loop);
 void loop_stop(Loop *loop);
 
@@ -32,6 +32,18 @@ struct LoopWork {
 
 /* From any thread: runs `work` on the I/O thread, in the order posted. Many posts of one moment cost one wake-up. */
 void loop_post(Loop *loop, LoopWork *work);
+
+/* The same for the I/O thread itself, and it can be taken back: `run` is called once, in the next turn (never inside of
+ * loop_soon), and the loop does not sleep before. To ask again while it waits changes nothing. */
+typedef struct LoopSoon LoopSoon;
+struct LoopSoon {
+    LoopSoon *next;
+    void (*run)(void *context);
+    void *context;
+    bool waits;
+};
+void loop_soon(Loop *loop, LoopSoon *soon);
+void loop_not_soon(Loop *loop, LoopSoon *soon);
 
 /* --- timers ------------------------------------------------------------------------------------------------------------------ */
 
@@ -63,10 +75,14 @@ typedef struct LoopWatch LoopWatch;
 /* Watches a non-blocking descriptor, level triggered; it belongs to the watch from then on. Reading is on, writing off.
  * `readable` / `writable` may call loop_unwatch; `writable` may be NULL. NULL if it cannot be watched; the descriptor then still
  * belongs to the caller. */
-LoopWatch *loop_watch(Loop *loop, int fd, void (*readable)(void *context), void (*writable)(void *context), void *context);
+LoopWatch *loop_watch(Loop *loop, int fd, void (*readable)(void *context), void (*writable)(void *context),
+                      void *context);
 void loop_want_write(LoopWatch *watch); /* `writable` once */
 void loop_want_read(LoopWatch *watch, bool wanted);
 void loop_unwatch(LoopWatch *watch); /* closes the descriptor; no callback comes after it */
+
+/* From now on the callbacks are these: for who opens a descriptor and hands it on. */
+void loop_hand_over(LoopWatch *watch, void (*readable)(void *context), void (*writable)(void *context), void *context);
 
 /* The peer hung up while reading was off. `readable` was called for it, and will not be called again: read to the end now. */
 bool loop_hung_up(const LoopWatch *watch);
@@ -76,6 +92,7 @@ bool loop_hung_up(const LoopWatch *watch);
 /* `handler` runs on the I/O thread, in a turn. For one signal set at a time; a NULL handler (count 0) goes back to the default.
  * The signals are blocked in the calling thread: call it before other threads are made, they inherit that. False if it cannot
  * be had; nothing changed then. */
-bool loop_on_signals(Loop *loop, const int *signals, size_t count, void (*handler)(void *context, int signal), void *context);
+bool loop_on_signals(Loop *loop, const int *signals, size_t count, void (*handler)(void *context, int signal),
+                     void *context);
 
 #endif

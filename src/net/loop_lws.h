@@ -6,6 +6,19 @@
 
 #include <libwebsockets.h>
 
+#define LOOP_MAX_DESCRIPTORS 4096 /* all together, connections that libwebsockets accepts included */
+
+/* What loop_watch.c keeps in the loop. */
+typedef struct {
+    struct lws_vhost *vhost;
+    LoopWatch *changes; /* wishes that libwebsockets does not know yet, and watches to be closed */
+    size_t count;
+} LoopWatches;
+
+extern const struct lws_protocols loop_watch_protocols[];
+LoopWatches *loop_watches(Loop *loop);
+void loop_watches_apply(LoopWatches *table); /* between two turns */
+
 struct lws_context *loop_context(Loop *loop);
 
 /* Called first by every callback that libwebsockets makes: the turn has begun, the clock is read. */

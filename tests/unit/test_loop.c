@@ -83,10 +83,8 @@ static void alarm_fire(void *context)
     Alarm *alarm = context;
     note(alarm->f, alarm->name);
     alarm->fired_ms = loop_now_ms(alarm->f->loop);
-    if (alarm->stops)
-        loop_timer_set(alarm->f->loop, alarm->stops, HEAP_NEVER);
-    if (alarm->last)
-        loop_stop(alarm->f->loop);
+    if (alarm->stops) loop_timer_set(alarm->f->loop, alarm->stops, HEAP_NEVER);
+    if (alarm->last) loop_stop(alarm->f->loop);
 }
 
 static void alarm_set(Alarm *alarm, int64_t due_ms)
@@ -99,7 +97,8 @@ static void alarm_set(Alarm *alarm, int64_t due_ms)
 static void timers_fire_in_order_and_never_early(void **state)
 {
     Fixture *f = *state;
-    Alarm a = {.f = f, .name = "a"}, b = {.f = f, .name = "b"}, c = {.f = f, .name = "c", .last = true}, d = {.f = f, .name = "d"};
+    Alarm a = {.f = f, .name = "a"}, b = {.f = f, .name = "b"}, c = {.f = f, .name = "c", .last = true},
+          d = {.f = f, .name = "d"};
     int64_t now_ms = loop_now_ms(f->loop);
     alarm_set(&c, now_ms + 30);
     alarm_set(&a, now_ms + 10);
@@ -146,7 +145,8 @@ static void waiting_costs_no_wakeups(void **state)
     run(f);
     getrusage(RUSAGE_THREAD, &after);
     long sleeps = after.ru_nvcsw - before.ru_nvcsw;
-    long cpu_us = (after.ru_utime.tv_sec - before.ru_utime.tv_sec) * 1000000 + after.ru_utime.tv_usec - before.ru_utime.tv_usec;
+    long cpu_us =
+        (after.ru_utime.tv_sec - before.ru_utime.tv_sec) * 1000000 + after.ru_utime.tv_usec - before.ru_utime.tv_usec;
     assert_true(sleeps <= 3);
     assert_true(cpu_us < 100000);
 }
@@ -175,11 +175,9 @@ struct Poster {
 static void item_run(LoopWork *work)
 {
     Item *item = HEAP_OWNER(work, Item, work);
-    if (item->number != item->poster->seen)
-        item->poster->out_of_order = true;
+    if (item->number != item->poster->seen) item->poster->out_of_order = true;
     item->poster->seen++;
-    if (++*item->poster->total == POSTERS * POSTS)
-        loop_stop(item->poster->f->loop);
+    if (++*item->poster->total == POSTERS * POSTS) loop_stop(item->poster->f->loop);
 }
 
 static void *poster_main(void *context)
@@ -223,8 +221,7 @@ typedef struct {
 static void rally_run(LoopWork *work)
 {
     Rally *rally = HEAP_OWNER(work, Rally, work);
-    if (atomic_fetch_add(&rally->answered, 1) + 1 == rally->rounds)
-        loop_stop(rally->f->loop);
+    if (atomic_fetch_add(&rally->answered, 1) + 1 == rally->rounds) loop_stop(rally->f->loop);
 }
 
 static void *rally_main(void *context)
@@ -276,6 +273,45 @@ static void work_that_posts_itself_again_does_not_starve_timers(void **state)
     assert_true(chain.left > 0);
 }
 
+typedef struct {
+    LoopSoon soon;
+    Fixture *f;
+    const char *name;
+    LoopSoon *takes_back;
+    int again;
+    bool last;
+} Errand;
+
+static void errand_run(void *context)
+{
+    Errand *errand = context;
+    note(errand->f, errand->name);
+    if (errand->takes_back) loop_not_soon(errand->f->loop, errand->takes_back);
+    if (errand->again-- > 0)
+        loop_soon(errand->f->loop, &errand->soon);
+    else if (errand->last)
+        loop_stop(errand->f->loop);
+}
+
+static void what_is_to_be_soon_runs_once_in_order_and_can_be_taken_back(void **state)
+{
+    Fixture *f = *state;
+    Errand a = {.f = f, .name = "a", .again = 1}, b = {.f = f, .name = "b"}, c = {.f = f, .name = "c"};
+    Errand d = {.f = f, .name = "d", .again = 2, .last = true};
+    Errand *all[] = {&a, &b, &c, &d};
+    for (size_t i = 0; i < 4; i++) {
+        all[i]->soon.run = errand_run;
+        all[i]->soon.context = all[i];
+        loop_soon(f->loop, &all[i]->soon);
+        loop_soon(f->loop, &all[i]->soon);
+    }
+    a.takes_back = &c.soon;
+    loop_not_soon(f->loop, &b.soon);
+    loop_not_soon(f->loop, &b.soon);
+    run(f);
+    assert_string_equal(f->log, "a d a d d ");
+}
+
 static void stop_before_run_is_not_lost(void **state)
 {
     Fixture *f = *state;
@@ -297,8 +333,7 @@ static void closer_end(void *context)
 {
     Closer *closer = context;
     note(closer->f, closer->name);
-    if (closer->once)
-        loop_off_turn_end(closer->f->loop, &closer->turn);
+    if (closer->once) loop_off_turn_end(closer->f->loop, &closer->turn);
     if (closer->adds) {
         loop_on_turn_end(closer->f->loop, closer->adds);
         closer->adds = NULL;
@@ -348,10 +383,8 @@ static void pipe_readable(void *context)
     ssize_t got = read(end->fd, bytes, sizeof bytes);
     end->reads++;
     end->hung_up = loop_hung_up(end->watch);
-    if (got > 0)
-        note(end->f, "read");
-    if (got == 0)
-        note(end->f, "end");
+    if (got > 0) note(end->f, "read");
+    if (got == 0) note(end->f, "end");
     if (end->unwatch_on_read) {
         loop_unwatch(end->watch);
         end->watch = NULL;
@@ -491,8 +524,7 @@ static void on_signal(void *context, int number)
 {
     Fixture *f = context;
     note(f, number == SIGUSR1 ? "usr1" : number == SIGUSR2 ? "usr2" : "other");
-    if (number == SIGUSR2)
-        loop_stop(f->loop);
+    if (number == SIGUSR2) loop_stop(f->loop);
 }
 
 static void ignore_signal(int number)
@@ -541,6 +573,7 @@ int main(void)
         LOOP_TEST(work_from_many_threads_runs_once_and_in_order),
         LOOP_TEST(every_post_wakes_a_loop_that_sleeps),
         LOOP_TEST(work_that_posts_itself_again_does_not_starve_timers),
+        LOOP_TEST(what_is_to_be_soon_runs_once_in_order_and_can_be_taken_back),
         LOOP_TEST(stop_before_run_is_not_lost),
         LOOP_TEST(turn_ends_may_add_and_remove_themselves),
         LOOP_TEST(a_watch_reads_and_writes),
