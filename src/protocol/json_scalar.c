@@ -134,8 +134,8 @@ bool json_get_int(Slice value, int64_t *number)
     JsonNumber read;
     if (!read_whole_number(value, &read)) return false;
     if (!read.is_integer) {
-        /* 2^63 is a double, INT64_MAX is not. */
-        if (!(read.real >= -0x1p63 && read.real < 0x1p63) || read.real != floor(read.real)) return false;
+        /* Up to here a double tells the integers apart. */
+        if (fabs(read.real) > 0x1p53 || read.real != floor(read.real)) return false;
         read.integer = (int64_t)read.real;
     }
     *number = read.integer;
