@@ -1,0 +1,485 @@
+/* session_requests.c - requests between session_request and their last reply.
+ *
+ * A request is made the text of a frame at once and waits in line as such. The gateway gets a bounded number at a time
+ * (a slot each); one whose first of two responses has come holds no slot while it waits for the second, which may take
+ * minutes. Found by id (responses) and by token (cancel); each has one deadline in the heap.
+ *
+ * Every request leaves through end_request or, when it never got in, through refuse: one last reply, one counter. */
+#include "protocol/session_private.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define LINE_BYTES (64u << 20)   /* what the frames in line may take together; more: QUEUE_FULL */
+#define SPARE_COUNT 256          /* freed requests kept for the next ones */
+#define STATUS_LOOKUP_BYTES 4096 /* a first response that ends its request is not looked for in larger payloads */
+#define ERROR_SIZE 512
+
+/* --- lists -------------------------------------------------------------------------------------------------------- */
+
+static size_t *count_of(Requests *requests, const PendingList *list)
+{
+    if (list == &requests->line) return &requests->line_count;
+    return list == &requests->flight ? &requests->flight_count : &requests->doomed_count;
+}
+
+static void account(Requests *requests, const Pending *pending, bool enters)
+{
+    size_t *count = count_of(requests, pending->list);
+    size_t bytes = pending->list == &requests->line ? buffer_size(&pending->frame) : 0;
+    *count = enters ? *count + 1 : *count - 1;
+    requests->line_bytes = enters ? requests->line_bytes + bytes : requests->line_bytes - bytes;
+}
+
+static void unlink_pending(Requests *requests, Pending *pending)
+{
+    PendingList *list = pending->list;
+    account(requests, pending, false);
+    if (pending->accepted) requests->accepted_count--;
+    pending->accepted = false;
+    *(pending->previous ? &pending->previous->next : &list->first) = pending->next;
+    *(pending->next ? &pending->next->previous : &list->last) = pending->previous;
+    pending->previous = pending->next = NULL;
+    pending->list = NULL;
+}
+
+static void append(Requests *requests, PendingList *list, Pending *pending)
+{
+    pending->previous = list->last;
+    *(list->last ? &list->last->next : &list->first) = pending;
+    list->last = pending;
+    pending->list = list;
+    account(requests, pending, true);
+}
+
+static void prepend(Requests *requests, PendingList *list, Pending *pending)
+{
+    pending->next = list->first;
+    *(list->first ? &list->first->previous : &list->last) = pending;
+    list->first = pending;
+    pending->list = list;
+    account(requests, pending, true);
+}
+
+/* --- the table ---------------------------------------------------------------------------------------------------- */
+
+static Pending *find_by_token(const Requests *requests, uint64_t token)
+{
+    for (HashNode *node = hash_first(&requests->by_token, hash_of_number(token)); node; node = hash_next(node)) {
+        Pending *pending = HEAP_OWNER(node, Pending, by_token);
+        if (pending->token == token) return pending;
+    }
+    return NULL;
+}
+
+static Pending *find_in_flight(const Requests *requests, Slice id, uint64_t id_hash)
+{
+    for (HashNode *node = hash_first(&requests->by_id, id_hash); node; node = hash_next(node)) {
+        Pending *pending = HEAP_OWNER(node, Pending, by_id);
+        if (pending->list == &requests->flight && slice_is(id, pending->id)) return pending;
+    }
+    return NULL;
+}
+
+static Pending *new_pending(Requests *requests)
+{
+    Pending *pending = requests->spare;
+    if (!pending) return calloc(1, sizeof *pending);
+    requests->spare = pending->next;
+    requests->spare_count--;
+    *pending = (Pending){0};
+    return pending;
+}
+
+static void free_pending(Requests *requests, Pending *pending)
+{
+    buffer_free(&pending->frame);
+    if (requests->spare_count == SPARE_COUNT) {
+        free(pending);
+        return;
+    }
+    pending->next = requests->spare;
+    requests->spare = pending;
+    requests->spare_count++;
+}
+
+/* False: no memory, and nothing has changed. */
+static bool enter_table(Requests *requests, Pending *pending, int64_t due_ms)
+{
+    if (!hash_add(&requests->by_id, &pending->by_id, hash_of_slice(slice_of(pending->id)))) return false;
+    if (!hash_add(&requests->by_token, &pending->by_token, hash_of_number(pending->token))) goto no_token;
+    if (!heap_add(&requests->deadlines, &pending->deadline, due_ms)) goto no_deadline;
+    append(requests, &requests->line, pending);
+    return true;
+no_deadline:
+    hash_remove(&requests->by_token, &pending->by_token);
+no_token:
+    hash_remove(&requests->by_id, &pending->by_id);
+    return false;
+}
+
+static void leave_table(Requests *requests, Pending *pending)
+{
+    unlink_pending(requests, pending);
+    hash_remove(&requests->by_id, &pending->by_id);
+    hash_remove(&requests->by_token, &pending->by_token);
+    heap_remove(&requests->deadlines, &pending->deadline);
+}
+
+/* The oldest of those remembered is forgotten. */
+static void remember(Requests *requests, const Pending *pending, bool second)
+{
+    size_t at = requests->recent_next;
+    requests->recent[at].id_hash = pending->by_id.hash;
+    requests->recent[at].second = second;
+    requests->recent_next = (at + 1) % SESSION_RECENT;
+}
+
+/* --- ends --------------------------------------------------------------------------------------------------------- */
+
+static void end_request(Session *session, Pending *pending, SessionReply reply, uint64_t *counter)
+{
+    reply.token = pending->token;
+    reply.last = true;
+    ++*counter;
+    leave_table(&session->requests, pending);
+    free_pending(&session->requests, pending);
+    session->sink.reply(session->sink.context, &reply);
+}
+
+/* The host's own errors: {code,message,sent}. `message` is plain text of ours. */
+static Slice format_error(char *out, const char *code, bool sent, const char *message)
+{
+    snprintf(out, ERROR_SIZE, "{\"code\":\"%s\",\"message\":\"%s\",\"sent\":%s}", code, message,
+             sent ? "true" : "false");
+    return slice_of(out);
+}
+
+static void end_with_error(Session *session, Pending *pending, const char *code, const char *message, uint64_t *counter)
+{
+    char error[ERROR_SIZE];
+    SessionReply reply = {.error = format_error(error, code, pending->sent, message)};
+    end_request(session, pending, reply, counter);
+}
+
+/* Ends a request that never got into the table. */
+static void refuse(Session *session, SessionRequest *request, const char *code, const char *message, uint64_t *counter)
+{
+    char error[ERROR_SIZE];
+    SessionReply reply = {.token = request->token, .last = true, .error = format_error(error, code, false, message)};
+    ++*counter;
+    buffer_free(&request->params);
+    session->sink.reply(session->sink.context, &reply);
+}
+
+static const char *too_large(char *out, size_t size, size_t frame_bytes, size_t limit_bytes)
+{
+    snprintf(out, size, "the request has %zu bytes, the gateway takes %zu (policy.maxPayload)", frame_bytes,
+             limit_bytes);
+    return out;
+}
+
+static void cancel(Session *session, Pending *pending)
+{
+    end_with_error(session, pending, "CANCELLED", "the request was cancelled", &session->status.ended_cancelled);
+}
+
+/* --- out ---------------------------------------------------------------------------------------------------------- */
+
+static void send_request(Session *session, Pending *pending)
+{
+    Requests *requests = &session->requests;
+    Buffer text;
+
+    if (buffer_size(&pending->frame) > session->status.max_payload_bytes) {
+        char message[160];
+        end_with_error(
+            session, pending, "TOO_LARGE",
+            too_large(message, sizeof message, buffer_size(&pending->frame), session->status.max_payload_bytes),
+            &session->status.ended_refused);
+        return;
+    }
+    unlink_pending(requests, pending); /* before the frame goes: the line's bytes are counted by it */
+    if (pending->resend) {
+        text = buffer_with_headroom(BUFFER_FRAME_HEADROOM);
+        buffer_append_slice(&text, buffer_slice(&pending->frame));
+    } else {
+        text = buffer_take(&pending->frame);
+    }
+    append(requests, &requests->flight, pending);
+    if (text.failed) {
+        end_with_error(session, pending, "QUEUE_FULL", "no memory for the request", &session->status.ended_refused);
+    } else {
+        pending->sent = true;
+        session->sink.write(session->sink.context, &text);
+    }
+    buffer_free(&text);
+}
+
+void session_send_waiting(Session *session)
+{
+    const Requests *requests = &session->requests;
+    while (session->state == SESSION_READY && requests->line.first &&
+           requests->flight_count - requests->accepted_count < session->config.max_in_flight) {
+        send_request(session, requests->line.first);
+    }
+}
+
+static size_t pending_count(const Requests *requests)
+{
+    return requests->line_count + requests->flight_count + requests->doomed_count;
+}
+
+void session_request(Session *session, int64_t now_ms, SessionRequest *request)
+{
+    SessionStatus *status = &session->status;
+    Requests *requests = &session->requests;
+    bool ready = session->state == SESSION_READY;
+    char message[160];
+
+    status->requests++;
+    if (session->freeing) {
+        refuse(session, request, "CANCELLED", "the session is ending", &status->ended_cancelled);
+        return;
+    }
+    if (!ready && request->wait_ms <= 0) {
+        snprintf(message, sizeof message, "not connected to the gateway (%s)", session_state_name(session->state));
+        refuse(session, request, "NOT_CONNECTED", message, &status->ended_refused);
+        return;
+    }
+    if (pending_count(requests) >= session->config.max_in_flight + session->config.max_in_line ||
+        requests->line_bytes + buffer_size(&request->params) > LINE_BYTES) {
+        refuse(session, request, "QUEUE_FULL", "too many requests wait for the gateway", &status->ended_refused);
+        return;
+    }
+
+    Pending *pending = new_pending(requests);
+    if (!pending) {
+        refuse(session, request, "QUEUE_FULL", "no memory for the request", &status->ended_refused);
+        return;
+    }
+    pending->token = request->token;
+    pending->final = request->final;
+    pending->resend = request->resend;
+    pending->give_up_ms = session_add_ms(now_ms, request->timeout_ms > 0 ? request->timeout_ms : SESSION_TIMEOUT_MS);
+    pending->connect_by_ms = ready && request->wait_ms <= 0 ? now_ms : session_add_ms(now_ms, request->wait_ms);
+    session->sink.new_id(session->sink.context, pending->id);
+    pending->frame = buffer_take(&request->params);
+    frame_wrap_request(&pending->frame, pending->id, request->method);
+
+    size_t size_bytes = buffer_size(&pending->frame);
+    bool fits = size_bytes <= status->max_payload_bytes;
+    int64_t due_ms =
+        ready || pending->connect_by_ms > pending->give_up_ms ? pending->give_up_ms : pending->connect_by_ms;
+    if (!pending->frame.failed && fits && enter_table(requests, pending, due_ms)) {
+        session_send_waiting(session);
+        return;
+    }
+    free_pending(requests, pending);
+    if (fits) {
+        refuse(session, request, "QUEUE_FULL", "no memory for the request", &status->ended_refused);
+    } else {
+        refuse(session, request, "TOO_LARGE", too_large(message, sizeof message, size_bytes, status->max_payload_bytes),
+               &status->ended_refused);
+    }
+}
+
+/* --- answers ------------------------------------------------------------------------------------------------------ */
+
+static bool is_accepted(const Pending *pending, const Frame *frame)
+{
+    if (!frame->ok || (!pending->final && frame->payload.size > STATUS_LOOKUP_BYTES)) return false;
+    return slice_is(json_plain_string(json_find(frame->payload, "status")), "accepted");
+}
+
+static SessionReply reply_of(const Frame *frame)
+{
+    SessionReply reply = {.ok = frame->ok};
+    if (frame->ok) {
+        reply.payload = frame->payload.size > 0 ? frame->payload : slice_of("null");
+    } else {
+        reply.error = frame->error.size > 0
+                          ? frame->error
+                          : slice_of("{\"code\":\"UNKNOWN\",\"message\":\"the gateway gave no reason\"}");
+    }
+    return reply;
+}
+
+/* A response to nothing in flight: late, the second of two, or one that cannot be explained. */
+static void answer_to_nobody(Session *session, const Frame *frame, uint64_t id_hash)
+{
+    SessionStatus *status = &session->status;
+    Requests *requests = &session->requests;
+
+    for (size_t i = 0; i < SESSION_RECENT; i++) {
+        if (requests->recent[i].id_hash != id_hash || id_hash == 0) continue;
+        requests->recent[i].id_hash = 0;
+        if (requests->recent[i].second) {
+            status->second_responses++;
+            return;
+        }
+        status->late_responses++;
+        session_notify(session, (SessionNotice){.type = SESSION_NOTICE_ODD,
+                                                .reason = "a response came after its request had ended",
+                                                .retry_ms = -1});
+        return;
+    }
+    if (slice_is(frame->id, "invalid")) {
+        FrameError error;
+        frame_read_error(frame->error, &error);
+        session_odd(session, "the gateway could not read a request: %s", error.message);
+        return;
+    }
+    status->unknown_responses++;
+    session_notify(
+        session,
+        (SessionNotice){.type = SESSION_NOTICE_ODD, .reason = "a response to no request of ours", .retry_ms = -1});
+}
+
+/* The first of two responses. */
+static void accept_request(Session *session, Pending *pending, const Frame *frame)
+{
+    SessionReply reply = reply_of(frame);
+    bool told = pending->told; /* before a disconnect: the caller has heard that already */
+    if (pending->accepted) {
+        session_odd(session, "a request was accepted twice");
+        return;
+    }
+    pending->accepted = pending->told = true;
+    session->requests.accepted_count++;
+    reply.token = pending->token;
+    if (!told) session->sink.reply(session->sink.context, &reply);
+}
+
+void session_answer(Session *session, const Frame *frame)
+{
+    SessionStatus *status = &session->status;
+    Requests *requests = &session->requests;
+    uint64_t id_hash = hash_of_slice(frame->id);
+    Pending *pending = find_in_flight(requests, frame->id, id_hash);
+
+    if (!pending) {
+        answer_to_nobody(session, frame, id_hash);
+        return;
+    }
+    bool accepted = is_accepted(pending, frame);
+    if (accepted && pending->final) {
+        accept_request(session, pending, frame);
+    } else {
+        if (accepted) remember(requests, pending, true);
+        end_request(session, pending, reply_of(frame), frame->ok ? &status->ended_ok : &status->ended_error);
+    }
+    session_send_waiting(session);
+}
+
+/* --- ends without an answer --------------------------------------------------------------------------------------- */
+
+void session_cancel(Session *session, int64_t now_ms, uint64_t token)
+{
+    (void)now_ms;
+    Requests *requests = &session->requests;
+    Pending *pending = find_by_token(requests, token);
+    if (!pending) return;
+    if (pending->list == &requests->flight) remember(requests, pending, false);
+    cancel(session, pending);
+    session_send_waiting(session);
+}
+
+static void doom_all(Requests *requests, PendingList *list)
+{
+    while (list->first) {
+        Pending *pending = list->first;
+        unlink_pending(requests, pending);
+        append(requests, &requests->doomed, pending);
+    }
+}
+
+void session_cancel_requests(Session *session)
+{
+    Requests *requests = &session->requests;
+    doom_all(requests, &requests->flight);
+    doom_all(requests, &requests->line);
+    while (requests->doomed.first)
+        cancel(session, requests->doomed.first);
+}
+
+void session_expire_requests(Session *session, int64_t now_ms)
+{
+    Requests *requests = &session->requests;
+    HeapNode *node = NULL;
+    while ((node = heap_pop_due(&requests->deadlines, now_ms))) {
+        Pending *pending = HEAP_OWNER(node, Pending, deadline);
+        if (now_ms >= pending->give_up_ms) {
+            if (pending->list == &requests->flight) remember(requests, pending, false);
+            end_with_error(session, pending, "TIMEOUT",
+                           pending->sent ? "the gateway did not answer in time"
+                                         : "the request could not be sent in time",
+                           &session->status.ended_timeout);
+        } else if (session->state == SESSION_READY) {
+            heap_add(&requests->deadlines, node, pending->give_up_ms); /* one has just left the heap: it has room */
+        } else {
+            end_with_error(session, pending, "NOT_CONNECTED", "the gateway could not be reached in time",
+                           &session->status.ended_refused);
+        }
+    }
+    session_send_waiting(session);
+}
+
+/* What may be sent again goes back to the head of the line, in its old order. */
+static void sort_flight(Requests *requests)
+{
+    Pending *previous = NULL;
+    for (Pending *pending = requests->flight.last; pending; pending = previous) {
+        previous = pending->previous;
+        unlink_pending(requests, pending);
+        prepend(requests, pending->resend ? &requests->line : &requests->doomed, pending);
+    }
+}
+
+static void sort_line(Requests *requests, int64_t now_ms)
+{
+    Pending *next = NULL;
+    for (Pending *pending = requests->line.first; pending; pending = next) {
+        next = pending->next;
+        if (pending->resend) pending->connect_by_ms = HEAP_NEVER;
+        if (pending->connect_by_ms > now_ms) {
+            int64_t due_ms =
+                pending->connect_by_ms < pending->give_up_ms ? pending->connect_by_ms : pending->give_up_ms;
+            heap_add(&requests->deadlines, &pending->deadline, due_ms); /* moves it */
+        } else {
+            unlink_pending(requests, pending);
+            append(requests, &requests->doomed, pending);
+        }
+    }
+}
+
+void session_disconnect_requests(Session *session, int64_t now_ms)
+{
+    Requests *requests = &session->requests;
+    memset(requests->recent, 0, sizeof requests->recent);
+    sort_flight(requests);
+    sort_line(requests, now_ms);
+    while (requests->doomed.first) {
+        Pending *pending = requests->doomed.first;
+        end_with_error(session, pending, "DISCONNECTED",
+                       pending->sent ? "the connection ended before the answer came"
+                                     : "the connection ended before the request was sent",
+                       &session->status.ended_disconnected);
+    }
+}
+
+void session_free_requests(Session *session)
+{
+    Requests *requests = &session->requests;
+    while (pending_count(requests) > 0)
+        session_cancel_requests(session);
+    while (requests->spare) {
+        Pending *pending = requests->spare;
+        requests->spare = pending->next;
+        free(pending);
+    }
+    hash_free(&requests->by_id);
+    hash_free(&requests->by_token);
+    heap_free(&requests->deadlines);
+}
