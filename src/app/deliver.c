@@ -18,7 +18,8 @@ static void push_payload(lua_State *L, Generation *generation, const Message *me
     if (message->payload.size == 0)
         lua_pushnil(L);
     else if (!generation->config->bindings.push_json(L, message->payload, &problem))
-        luaL_error(L, "the payload of event %s is not valid JSON: %s", lua_pushlstring(L, message->name.data, message->name.size), problem);
+        luaL_error(L, "the payload of event %s is not valid JSON: %s",
+                   lua_pushlstring(L, message->name.data, message->name.size), problem);
 }
 
 static void push_event(lua_State *L, Generation *generation, const Message *message)
@@ -90,7 +91,8 @@ static void drop_first(Generation *generation, Lane *lane)
 
 void lane_clear(Generation *generation, Lane *lane)
 {
-    while (lane->waiting) drop_first(generation, lane);
+    while (lane->waiting)
+        drop_first(generation, lane);
 }
 
 /* The event waits in the lane. `payload_index`: the decoded value to keep, or 0. */
@@ -216,7 +218,8 @@ void lanes_drain(Generation *generation)
     if (handler->removed) lane_clear(generation, lane);
     while (lane->waiting && lane->running < handler->options.concurrency) {
         Turn turn = {lane, lane_pop(lane)};
-        if (!generation_protect(generation, start_waiting, &turn, handler->label)) atomic_fetch_add(&generation->handled, 1);
+        if (!generation_protect(generation, start_waiting, &turn, handler->label))
+            atomic_fetch_add(&generation->handled, 1);
         delivery_free(generation, handler, turn.delivery);
         if (handler->removed) lane_clear(generation, lane);
     }
@@ -229,7 +232,8 @@ void lanes_drain(Generation *generation)
 void deliver_event(lua_State *L, Generation *generation, Message *message)
 {
     if (!generation->handlers) return;
-    Handler *last = HEAP_OWNER(generation->handlers_last, Handler, next); /* those added meanwhile do not see this event */
+    Handler *last =
+        HEAP_OWNER(generation->handlers_last, Handler, next); /* those added meanwhile do not see this event */
     int payload = 0;
     for (Handler *handler = generation->handlers;; handler = handler->next) {
         if (handler_matches(handler, message->name)) {

@@ -91,7 +91,8 @@ const char *generation_label(Generation *generation, const char *text)
 void generation_doing(Generation *generation, const char *label)
 {
     atomic_store_explicit(&generation->doing, label, memory_order_relaxed);
-    atomic_store_explicit(&generation->steps, atomic_load_explicit(&generation->steps, memory_order_relaxed) + 1, memory_order_relaxed);
+    atomic_store_explicit(&generation->steps, atomic_load_explicit(&generation->steps, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
 }
 
 /* --- errors of the script -------------------------------------------------------------------------------------------------------- */
@@ -100,8 +101,8 @@ void generation_doing(Generation *generation, const char *label)
 
 static void explain_memory(Generation *generation, Buffer *message)
 {
-    buffer_append_format(message, " (the app has %zu of its %zu MiB; setting `memory`)", atomic_load(&generation->memory.used_bytes) >> 20,
-                         generation->memory.limit_bytes >> 20);
+    buffer_append_format(message, " (the app has %zu of its %zu MiB; setting `memory`)",
+                         atomic_load(&generation->memory.used_bytes) >> 20, generation->memory.limit_bytes >> 20);
 }
 
 void generation_error(Generation *generation, const char *what, const char *traceback)
@@ -120,7 +121,7 @@ void generation_error(Generation *generation, const char *what, const char *trac
     atomic_fetch_add_explicit(&generation->errors, 1, memory_order_relaxed);
     buffer_free(&message);
     buffer_free(&fields);
-    if (memory) lua_gc(generation->L, LUA_GCCOLLECT);
+    generation->collect |= memory;
 }
 
 bool generation_protect(Generation *generation, lua_CFunction function, void *argument, const char *what)
@@ -139,30 +140,29 @@ bool generation_protect(Generation *generation, lua_CFunction function, void *ar
 static int panic(lua_State *L)
 {
     const char *text = lua_tostring(L, -1);
-    generation_log(generation_of(L), LOG_ERROR, slice_of("a Lua error outside of a protected call, please report this"), slice_of(""));
+    generation_log(generation_of(L), LOG_ERROR, slice_of("a Lua error outside of a protected call, please report this"),
+                   slice_of(""));
     generation_log(generation_of(L), LOG_ERROR, slice_of(text ? text : "(no message)"), slice_of(""));
     return 0;
 }
 
 /* --- loading ------------------------------------------------------------------------------------------------------------------- */
 
-/* folder/init.lua for a folder; folder is where `require` looks. False without memory. */
+/* The text in front of the last slash: where a file lives. */
+static char *folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    if (!slash) return strdup(".");
+    return slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
+}
+
+/* A folder's main file is its init.lua. The folder is where `require` looks first. False without memory. */
 static bool find_main_file(Generation *generation, const char *path)
 {
     struct stat status;
-    size_t length = strlen(path);
-    while (length > 1 && path[length - 1] == '/') length--;
-    bool folder = stat(path, &status) == 0 && S_ISDIR(status.st_mode);
-    const char *slash = memrchr(path, '/', length);
-    int written;
-    if (folder) {
-        written = asprintf(&generation->main_file, "%.*s/init.lua", (int)length, path);
-        generation->folder = strndup(path, length);
-    } else {
-        written = asprintf(&generation->main_file, "%s", path);
-        generation->folder = !slash ? strdup(".") : slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
-    }
-    if (written < 0) generation->main_file = NULL;
+    bool is_folder = stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+    if (asprintf(&generation->main_file, is_folder ? "%s/init.lua" : "%s", path) < 0) generation->main_file = NULL;
+    generation->folder = is_folder ? strdup(path) : folder_of(path);
     return generation->main_file && generation->folder;
 }
 
@@ -273,6 +273,8 @@ static void run_what_is_ready(Generation *generation)
     tasks_step(generation);
     lanes_drain(generation);
     handlers_sweep(generation);
+    if (generation->collect) lua_gc(generation->L, LUA_GCCOLLECT);
+    generation->collect = false;
 }
 
 static int64_t next_due_ms(const Generation *generation)
@@ -320,7 +322,8 @@ static void end(Generation *generation)
     size_t abandoned = tasks_live(generation);
     char text[96];
     if (abandoned) {
-        snprintf(text, sizeof text, "%zu task%s did not end within the time to stop", abandoned, abandoned == 1 ? "" : "s");
+        snprintf(text, sizeof text, "%zu task%s did not end within the time to stop", abandoned,
+                 abandoned == 1 ? "" : "s");
         generation_log(generation, LOG_WARN, slice_of(text), slice_of(""));
         tasks_cancel_all(generation);
     }
@@ -338,7 +341,8 @@ static void set_state(Generation *generation, GenerationState state)
 static void await_go(Generation *generation)
 {
     pthread_mutex_lock(&generation->lock);
-    while (!generation->go) pthread_cond_wait(&generation->changed, &generation->lock);
+    while (!generation->go)
+        pthread_cond_wait(&generation->changed, &generation->lock);
     pthread_mutex_unlock(&generation->lock);
 }
 
@@ -402,7 +406,8 @@ Generation *generation_new(App *app, const AppConfig *config, unsigned number)
     generation->handlers_last = &generation->handlers;
     pthread_mutex_init(&generation->lock, NULL);
     pthread_cond_init(&generation->changed, NULL);
-    bool ready = find_main_file(generation, config->path) && (generation->L = lua_newstate(allocate, generation)) != NULL;
+    bool ready =
+        find_main_file(generation, config->path) && (generation->L = lua_newstate(allocate, generation)) != NULL;
     if (ready) {
         lua_atpanic(generation->L, panic);
         lua_gc(generation->L, LUA_GCGEN, 0, 0);
@@ -417,7 +422,8 @@ Generation *generation_new(App *app, const AppConfig *config, unsigned number)
 bool generation_await_load(Generation *generation, char *problem, size_t problem_size)
 {
     pthread_mutex_lock(&generation->lock);
-    while (generation->state == GENERATION_LOADING) pthread_cond_wait(&generation->changed, &generation->lock);
+    while (generation->state == GENERATION_LOADING)
+        pthread_cond_wait(&generation->changed, &generation->lock);
     bool loaded = generation->state == GENERATION_LOADED;
     pthread_mutex_unlock(&generation->lock);
     if (!loaded) snprintf(problem, problem_size, "%s", generation->problem);

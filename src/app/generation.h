@@ -15,11 +15,13 @@ Generation *generation_of(lua_State *L);
 const AppConfig *generation_config(const Generation *generation);
 App *generation_app(const Generation *generation);
 unsigned generation_number(const Generation *generation);
-bool generation_loading(const Generation *generation);  /* the main chunk is running: no connection yet */
-bool generation_stopping(const Generation *generation); /* MESSAGE_STOP was taken */
+bool generation_loading(const Generation *generation);       /* the main chunk is running: no connection yet */
+bool generation_stopping(const Generation *generation);      /* MESSAGE_STOP was taken */
 const char *generation_folder(const Generation *generation); /* the app's own folder: what `require` looks in first */
-Slice generation_connection(const Generation *generation); /* what gw.info() tells, raw JSON; {"state":"stopped"} at first. Borrowed until the task waits */
-int64_t generation_now_ms(void);                         /* monotonic */
+Slice generation_connection(
+    const Generation
+        *generation); /* what gw.info() tells, raw JSON; {"state":"stopped"} at first. Borrowed until the task waits */
+int64_t generation_now_ms(void); /* monotonic */
 
 /* Writes to the log in the app's name. */
 void generation_log(Generation *generation, LogLevel level, Slice message, Slice fields);
@@ -28,13 +30,14 @@ void generation_log(Generation *generation, LogLevel level, Slice message, Slice
 
 typedef struct {
     unsigned concurrency; /* calls at a time; 0: one */
-    size_t queue;         /* events that may wait for this handler, the oldest is dropped for a newer one; 0: no such bound */
+    size_t queue; /* events that may wait for this handler, the oldest is dropped for a newer one; 0: no such bound */
     bool once;
 } HandlerOptions;
 
 /* The function at `index`; `key_index` is a function payload -> key, or 0. Returns the handler's id, never 0; raises without memory. */
 uint64_t handler_add(lua_State *L, Slice pattern, int index, int key_index, const HandlerOptions *options);
-bool handler_remove(lua_State *L, uint64_t id); /* false if it is gone. Events that wait for it are not handled any more */
+bool handler_remove(lua_State *L,
+                    uint64_t id); /* false if it is gone. Events that wait for it are not handled any more */
 
 /* --- tasks: coroutines that may wait ----------------------------------------------------------------------------------------- */
 
@@ -68,7 +71,8 @@ bool task_alive(lua_State *L, uint64_t task);
 typedef struct AppTimer AppTimer;
 struct AppTimer {
     HeapNode node;
-    void (*fire)(lua_State *L, AppTimer *timer); /* in a protected call on the main coroutine; starts a task, as a rule */
+    void (*fire)(lua_State *L,
+                 AppTimer *timer); /* in a protected call on the main coroutine; starts a task, as a rule */
 };
 void app_timer_set(lua_State *L, AppTimer *timer, int64_t due_ms); /* raises without memory */
 void app_timer_stop(lua_State *L, AppTimer *timer);

@@ -28,22 +28,22 @@ struct Lane {
     Delivery *first, **last; /* last: where the next is linked; NULL while the lane is new */
     size_t waiting;
     unsigned running;
-    int key_ref;             /* keyed lanes: the key; LUA_NOREF otherwise */
-    bool draining;           /* is in the generation's list of lanes to look at */
+    int key_ref;   /* keyed lanes: the key; LUA_NOREF otherwise */
+    bool draining; /* is in the generation's list of lanes to look at */
     Lane *next_draining;
 };
 
 struct Handler {
     Handler *next;
     uint64_t id;
-    char *pattern;          /* without the '*' of a prefix */
+    char *pattern; /* without the '*' of a prefix */
     size_t pattern_size;
     bool prefix, removed, wants_event; /* wants_event: the function takes a second argument */
     HandlerOptions options;
     int function_ref, key_ref, lanes_ref; /* lanes_ref: a table key -> Lane userdata, for keyed handlers */
-    Lane lane;              /* of handlers without a key, and of events whose key is nil */
-    size_t uses;            /* calls that run, events that wait; the handler is freed when it is removed and unused */
-    const char *label;      /* `agent (watch.lua:12)`, lives as long as the generation */
+    Lane lane;                            /* of handlers without a key, and of events whose key is nil */
+    size_t uses;       /* calls that run, events that wait; the handler is freed when it is removed and unused */
+    const char *label; /* `agent (watch.lua:12)`, lives as long as the generation */
 };
 
 typedef struct Label Label; /* texts that another thread may read, kept until the generation is freed */
@@ -55,9 +55,9 @@ struct Label {
 /* --- tasks.c ------------------------------------------------------------------------------------------------------------------- */
 
 typedef struct {
-    Task **slots;    /* by the low bits of an id */
+    Task **slots; /* by the low bits of an id */
     size_t count, capacity;
-    Task *idle;      /* ended ones whose coroutine is used again */
+    Task *idle; /* ended ones whose coroutine is used again */
     size_t idle_count, live_count;
     Task *ready_first, **ready_last;
     Task *running;
@@ -66,7 +66,13 @@ typedef struct {
 
 /* --- generation.c -------------------------------------------------------------------------------------------------------------- */
 
-typedef enum { GENERATION_LOADING, GENERATION_LOADED, GENERATION_FAILED, GENERATION_RUNNING, GENERATION_ENDED } GenerationState;
+typedef enum {
+    GENERATION_LOADING,
+    GENERATION_LOADED,
+    GENERATION_FAILED,
+    GENERATION_RUNNING,
+    GENERATION_ENDED
+} GenerationState;
 
 struct Generation {
     App *app;
@@ -80,22 +86,23 @@ struct Generation {
     Heap timers;
 
     Handler *handlers, **handlers_last;
-    size_t delivering;       /* > 0: the list of handlers is being walked, nothing is freed from it */
-    bool handlers_removed;   /* there is something to free */
+    size_t delivering;     /* > 0: the list of handlers is being walked, nothing is freed from it */
+    bool handlers_removed; /* there is something to free */
     Lane *draining_first, **draining_last;
     Label *labels;
 
-    Message *connection;     /* the last MESSAGE_CONNECTION */
+    Message *connection; /* the last MESSAGE_CONNECTION */
     bool stopping;
+    bool collect; /* memory ran out: collect garbage once the failed task is gone */
     int64_t stop_due_ms;
 
     /* Read by other threads. */
     _Atomic(const char *) doing; /* label of the running handler or kind of task; NULL: idle */
-    atomic_ullong steps;         /* grows with every step into Lua: the same value twice with `doing` set is one long call */
+    atomic_ullong steps; /* grows with every step into Lua: the same value twice with `doing` set is one long call */
     atomic_ullong handled, errors, dropped;
 
     pthread_t thread;
-    pthread_mutex_t lock;    /* the two below */
+    pthread_mutex_t lock; /* the two below */
     pthread_cond_t changed;
     GenerationState state;
     bool go;
@@ -105,23 +112,26 @@ struct Generation {
 /* Starts its thread, which loads the main chunk; generation_await_load waits for that. */
 Generation *generation_new(App *app, const AppConfig *config, unsigned number);
 bool generation_await_load(Generation *generation, char *problem, size_t problem_size);
-void generation_go(Generation *generation); /* begin to take from the inbox; or, if it failed to load, just end */
+void generation_go(Generation *generation);   /* begin to take from the inbox; or, if it failed to load, just end */
 void generation_free(Generation *generation); /* joins the thread */
 
 /* A C function with `argument` as light userdata, in a protected call on the main coroutine; an error is logged and counted. */
 bool generation_protect(Generation *generation, lua_CFunction function, void *argument, const char *what);
 void generation_error(Generation *generation, const char *what, const char *traceback);
-const char *generation_label(Generation *generation, const char *text); /* a copy that lives as long; NULL without memory */
-void generation_doing(Generation *generation, const char *label);       /* a step into Lua begins (NULL: ended) */
+const char *generation_label(Generation *generation,
+                             const char *text);                   /* a copy that lives as long; NULL without memory */
+void generation_doing(Generation *generation, const char *label); /* a step into Lua begins (NULL: ended) */
 
-Task *task_acquire(lua_State *L);     /* a task with an empty stack, running nothing; may raise */
-void task_begin(Generation *generation, Task *task, Lane *lane, const char *what, int args); /* its stack: function, args. Steps into it */
+Task *task_acquire(lua_State *L); /* a task with an empty stack, running nothing; may raise */
+void task_begin(Generation *generation, Task *task, Lane *lane, const char *what,
+                int args); /* its stack: function, args. Steps into it */
 lua_State *task_stack(Task *task);
 bool tasks_ready(const Generation *generation);
 void tasks_step(Generation *generation); /* runs what is ready now */
 size_t tasks_live(const Generation *generation);
 void tasks_cancel_all(Generation *generation);
-bool task_answer(Generation *generation, lua_State *L, const Message *message); /* a response; may raise. False: nobody waits */
+bool task_answer(Generation *generation, lua_State *L,
+                 const Message *message); /* a response; may raise. False: nobody waits */
 void tasks_free(Generation *generation);
 
 bool handler_matches(const Handler *handler, Slice name);
@@ -131,10 +141,10 @@ void handlers_sweep(Generation *generation);                    /* frees removed
 void handlers_free(Generation *generation);                     /* before the state is closed */
 
 void deliver_event(lua_State *L, Generation *generation, Message *message); /* to all handlers; may raise */
-void lane_ended(Generation *generation, Lane *lane);  /* a call of this lane ended */
+void lane_ended(Generation *generation, Lane *lane);                        /* a call of this lane ended */
 bool lanes_draining(const Generation *generation);
-void lanes_drain(Generation *generation);             /* starts what waits and may run */
-void lane_clear(Generation *generation, Lane *lane);  /* drops what waits, counted */
+void lanes_drain(Generation *generation);            /* starts what waits and may run */
+void lane_clear(Generation *generation, Lane *lane); /* drops what waits, counted */
 
 void timers_fire(Generation *generation);
 

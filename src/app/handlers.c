@@ -14,7 +14,8 @@ static bool is_host_event(Slice name)
 bool handler_matches(const Handler *handler, Slice name)
 {
     if (handler->removed) return false;
-    if (!handler->prefix) return name.size == handler->pattern_size && memcmp(name.data, handler->pattern, name.size) == 0;
+    if (!handler->prefix)
+        return name.size == handler->pattern_size && memcmp(name.data, handler->pattern, name.size) == 0;
     if (is_host_event(name)) return false;
     return name.size >= handler->pattern_size && memcmp(name.data, handler->pattern, handler->pattern_size) == 0;
 }
@@ -49,7 +50,8 @@ static void describe(lua_State *L, Generation *generation, Handler *handler, int
     lua_pushvalue(L, index);
     lua_getinfo(L, ">Su", &info);
     handler->wants_event = info.nparams >= 2 || info.isvararg;
-    snprintf(text, sizeof text, "%.40s%s (%.40s:%d)", handler->pattern, handler->prefix ? "*" : "", info.short_src, info.linedefined);
+    snprintf(text, sizeof text, "%.40s%s (%.40s:%d)", handler->pattern, handler->prefix ? "*" : "", info.short_src,
+             info.linedefined);
     handler->label = generation_label(generation, text);
 }
 

@@ -44,8 +44,9 @@ Inbox *inbox_new(const InboxLimits *limits, void (*relieved)(void *context), voi
         return NULL;
     }
     inbox->mask = RING_FIRST - 1;
-    inbox->limits = (InboxLimits){or_default(limits->high_bytes, INBOX_HIGH_BYTES), or_default(limits->high_count, INBOX_HIGH_COUNT),
-                                  or_default(limits->limit_bytes, INBOX_LIMIT_BYTES), or_default(limits->limit_count, INBOX_LIMIT_COUNT)};
+    inbox->limits = (InboxLimits){
+        or_default(limits->high_bytes, INBOX_HIGH_BYTES), or_default(limits->high_count, INBOX_HIGH_COUNT),
+        or_default(limits->limit_bytes, INBOX_LIMIT_BYTES), or_default(limits->limit_count, INBOX_LIMIT_COUNT)};
     inbox->relieved = relieved;
     inbox->context = context;
     pthread_mutex_init(&inbox->lock, NULL);
@@ -60,7 +61,8 @@ Inbox *inbox_new(const InboxLimits *limits, void (*relieved)(void *context), voi
 void inbox_free(Inbox *inbox)
 {
     if (!inbox) return;
-    for (; inbox->head != inbox->tail; inbox->head++) message_unref(inbox->ring[inbox->head & inbox->mask]);
+    for (; inbox->head != inbox->tail; inbox->head++)
+        message_unref(inbox->ring[inbox->head & inbox->mask]);
     pthread_cond_destroy(&inbox->arrived);
     pthread_mutex_destroy(&inbox->lock);
     free(inbox->ring);
@@ -72,10 +74,12 @@ static bool ring_make_room(Inbox *inbox, size_t count)
     size_t used = inbox->tail - inbox->head, size = inbox->mask + 1;
     if (used + count <= size) return true;
     size_t larger = size;
-    while (larger < used + count) larger *= 2;
+    while (larger < used + count)
+        larger *= 2;
     Message **ring = malloc(larger * sizeof(Message *));
     if (!ring) return false;
-    for (size_t i = 0; i < used; i++) ring[i] = inbox->ring[(inbox->head + i) & inbox->mask];
+    for (size_t i = 0; i < used; i++)
+        ring[i] = inbox->ring[(inbox->head + i) & inbox->mask];
     free(inbox->ring);
     inbox->ring = ring;
     inbox->mask = larger - 1;
@@ -96,13 +100,15 @@ static void add_weight(Inbox *inbox, size_t count, size_t bytes)
 bool inbox_push(Inbox *inbox, Message *const *messages, size_t count)
 {
     size_t bytes = 0;
-    for (size_t i = 0; i < count; i++) bytes += messages[i]->size_bytes;
+    for (size_t i = 0; i < count; i++)
+        bytes += messages[i]->size_bytes;
     pthread_mutex_lock(&inbox->lock);
     bool room = ring_make_room(inbox, count);
     bool asleep = inbox->sleeping;
     if (room) {
         add_weight(inbox, count, bytes);
-        for (size_t i = 0; i < count; i++) inbox->ring[inbox->tail++ & inbox->mask] = messages[i];
+        for (size_t i = 0; i < count; i++)
+            inbox->ring[inbox->tail++ & inbox->mask] = messages[i];
         inbox->pushed += count;
         inbox->sleeping = false;
     }
@@ -131,7 +137,8 @@ size_t inbox_take(Inbox *inbox, Message **messages, size_t room, int64_t due_ms)
     pthread_mutex_lock(&inbox->lock);
     wait_for_message(inbox, due_ms);
     size_t count = 0;
-    while (count < room && inbox->head != inbox->tail) messages[count++] = inbox->ring[inbox->head++ & inbox->mask];
+    while (count < room && inbox->head != inbox->tail)
+        messages[count++] = inbox->ring[inbox->head++ & inbox->mask];
     inbox->taken += count;
     pthread_mutex_unlock(&inbox->lock);
     return count;
@@ -177,7 +184,9 @@ void inbox_waiting(Inbox *inbox, int change)
 {
     atomic_fetch_add(&inbox->waiting, change);
     /* The response comes by the road that is closed: open it, unless the inbox is at its limit. */
-    if (change > 0 && atomic_load(&inbox->pressed) && !over(inbox, inbox->limits.limit_bytes, inbox->limits.limit_count)) relieve(inbox);
+    if (change > 0 && atomic_load(&inbox->pressed) &&
+        !over(inbox, inbox->limits.limit_bytes, inbox->limits.limit_count))
+        relieve(inbox);
 }
 
 bool inbox_pressure(Inbox *inbox)
@@ -195,7 +204,11 @@ bool inbox_pressure(Inbox *inbox)
 void inbox_stats(Inbox *inbox, InboxStats *out)
 {
     pthread_mutex_lock(&inbox->lock);
-    *out = (InboxStats){.count = atomic_load(&inbox->count), .bytes = atomic_load(&inbox->bytes), .peak_count = inbox->peak_count,
-                        .peak_bytes = inbox->peak_bytes, .pushed = inbox->pushed, .taken = inbox->taken};
+    *out = (InboxStats){.count = atomic_load(&inbox->count),
+                        .bytes = atomic_load(&inbox->bytes),
+                        .peak_count = inbox->peak_count,
+                        .peak_bytes = inbox->peak_bytes,
+                        .pushed = inbox->pushed,
+                        .taken = inbox->taken};
     pthread_mutex_unlock(&inbox->lock);
 }

@@ -16,7 +16,7 @@
 typedef struct Inbox Inbox;
 
 typedef struct {
-    size_t high_bytes, high_count;   /* 0: the default */
+    size_t high_bytes, high_count; /* 0: the default */
     size_t limit_bytes, limit_count;
 } InboxLimits;
 
@@ -51,7 +51,7 @@ void inbox_wake(Inbox *inbox);
 bool inbox_pressure(Inbox *inbox);
 
 typedef struct {
-    size_t count, bytes;             /* now, with what is charged */
+    size_t count, bytes; /* now, with what is charged */
     size_t peak_count, peak_bytes;
     uint64_t pushed, taken;
 } InboxStats;

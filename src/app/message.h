@@ -18,9 +18,10 @@ typedef enum {
 typedef struct {
     MessageKind kind;
     atomic_uint references;
-    size_t size_bytes;   /* what it weighs in an inbox */
-    Slice name;          /* EVENT */
-    Slice payload;       /* raw JSON. EVENT: the payload, empty for none; RESPONSE: payload, or the error object; CONNECTION: the table */
+    size_t size_bytes; /* what it weighs in an inbox */
+    Slice name;        /* EVENT */
+    Slice
+        payload; /* raw JSON. EVENT: the payload, empty for none; RESPONSE: payload, or the error object; CONNECTION: the table */
     Slice state_version; /* EVENT: raw JSON, empty if absent */
     int64_t seq;         /* EVENT: -1 if absent */
     int64_t received_ms; /* EVENT: wall clock, for people */

@@ -22,9 +22,12 @@ typedef struct {
     void *context;
     /* Answered by MESSAGE_RESPONSE with `token`, exactly once with last = true. Takes request->params. False without memory: then no answer comes. */
     bool (*request)(void *context, App *app, uint64_t token, AppRequest *request);
-    void (*cancel)(void *context, App *app, uint64_t token); /* nobody waits for it any more; its answer may come all the same and is dropped */
-    void (*subscribe)(void *context, App *app, Slice pattern, bool wanted); /* one more (one fewer) handler of this pattern */
-    void (*log)(void *context, const char *app, LogLevel level, Slice message, Slice fields); /* fields: raw JSON object or empty */
+    void (*cancel)(void *context, App *app,
+                   uint64_t token); /* nobody waits for it any more; its answer may come all the same and is dropped */
+    void (*subscribe)(void *context, App *app, Slice pattern,
+                      bool wanted); /* one more (one fewer) handler of this pattern */
+    void (*log)(void *context, const char *app, LogLevel level, Slice message,
+                Slice fields);                   /* fields: raw JSON object or empty */
     bool (*logs)(void *context, LogLevel level); /* whether that level is written at all */
     void (*relieved)(void *context, App *app);   /* its inbox has room again */
     void (*ended)(void *context, App *app);      /* its thread is about to end, after MESSAGE_STOP */

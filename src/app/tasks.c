@@ -25,12 +25,12 @@ typedef enum { WAIT_NONE, WAIT_ANY, WAIT_RESPONSE } WaitKind;
 struct Task {
     Task *next; /* in the list of ready or of idle ones */
     lua_State *L;
-    int thread_ref;   /* keeps the coroutine */
+    int thread_ref; /* keeps the coroutine */
     size_t slot;
-    uint64_t id;      /* 0: idle */
-    uint64_t wait;    /* name of the wait; 0: none */
+    uint64_t id;   /* 0: idle */
+    uint64_t wait; /* name of the wait; 0: none */
     WaitKind kind;
-    bool yielded;     /* the wait has begun for good: it can be woken */
+    bool yielded; /* the wait has begun for good: it can be woken */
     bool ready;
     bool cancelled;
     int accepted_ref; /* a function for a response that is not the last */
@@ -224,7 +224,8 @@ void tasks_step(Generation *generation)
 {
     Tasks *tasks = &generation->tasks;
     Task *end = NULL; /* what becomes ready meanwhile waits for the next round, so that messages get their turn */
-    for (Task *task = tasks->ready_first; task; task = task->next) end = task;
+    for (Task *task = tasks->ready_first; task; task = task->next)
+        end = task;
     for (bool more = end != NULL; more;) {
         Task *task = tasks->ready_first;
         tasks->ready_first = task->next;
@@ -268,9 +269,11 @@ uint64_t task_wait_begin(lua_State *L, const char *who)
     Generation *generation = generation_of(L);
     Task *task = generation->tasks.running;
     if (!task || task->L != L) {
-        luaL_error(L, generation->tasks.running
-                          ? "%s waits, which a coroutine made by the script cannot: use task.spawn for it"
-                          : "%s waits, which only a handler, a timer or a task can: put it into gw.on(\"@ready\", function() … end)",
+        luaL_error(L,
+                   generation->tasks.running
+                       ? "%s waits, which a coroutine made by the script cannot: use task.spawn for it"
+                       : "%s waits, which only a handler, a timer or a task can: put it into gw.on(\"@ready\", "
+                         "function() … end)",
                    who);
     }
     if (task->cancelled) luaL_error(L, "%s: this task was cancelled", who);
@@ -350,7 +353,8 @@ bool task_cancel(lua_State *L, uint64_t id)
 static int cancel_all(lua_State *L)
 {
     Generation *generation = generation_of(L);
-    for (size_t i = 0; i < generation->tasks.count; i++) cancel_wait(generation, L, generation->tasks.slots[i]);
+    for (size_t i = 0; i < generation->tasks.count; i++)
+        cancel_wait(generation, L, generation->tasks.slots[i]);
     return 0;
 }
 
@@ -369,7 +373,8 @@ static int push_answer(lua_State *L, Generation *generation, const Message *mess
     if (message->ok && bindings->push_json(L, message->payload, &problem)) return 1;
     lua_pushnil(L);
     if (problem)
-        bindings->push_error(L, slice_of("{\"code\":\"BAD_RESPONSE\",\"message\":\"the gateway's answer is not valid JSON\"}"));
+        bindings->push_error(
+            L, slice_of("{\"code\":\"BAD_RESPONSE\",\"message\":\"the gateway's answer is not valid JSON\"}"));
     else
         bindings->push_error(L, message->payload);
     return 2;
@@ -389,6 +394,7 @@ bool task_answer(Generation *generation, lua_State *L, const Message *message)
 void tasks_free(Generation *generation)
 {
     Tasks *tasks = &generation->tasks;
-    for (size_t i = 0; i < tasks->count; i++) free(tasks->slots[i]);
+    for (size_t i = 0; i < tasks->count; i++)
+        free(tasks->slots[i]);
     free(tasks->slots);
 }

@@ -1,0 +1,638 @@
+/* test_app.c - an app on its thread, with the smallest bindings that can show it: order per handler and key, waiting, responses,
+ * errors, memory, timers, stopping. The script notes what it does; the test waits for the notes. */
+#include "app/generation.h"
+#include "protocol/json.h"
+
+#include <lauxlib.h>
+#include <lualib.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define PATIENCE_S 10
+
+/* --- the world: what the app does to it ---------------------------------------------------------------------------------------- */
+
+typedef struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    char notes[8192];      /* words that the script noted, each followed by a space */
+    char errors[8192];     /* messages logged as errors */
+    uint64_t requests[64]; /* tokens, in order */
+    size_t request_count, cancel_count, subscriptions;
+    int reliefs;
+    bool ended;
+} World;
+
+static void changed(World *world)
+{
+    pthread_cond_broadcast(&world->changed);
+    pthread_mutex_unlock(&world->lock);
+}
+
+static void note(World *world, const char *text)
+{
+    pthread_mutex_lock(&world->lock);
+    size_t used = strlen(world->notes);
+    snprintf(world->notes + used, sizeof world->notes - used, "%s ", text);
+    changed(world);
+}
+
+static bool world_request(void *context, App *app, uint64_t token, AppRequest *request)
+{
+    World *world = context;
+    (void)app;
+    buffer_free(&request->params);
+    pthread_mutex_lock(&world->lock);
+    world->requests[world->request_count++] = token;
+    changed(world);
+    return true;
+}
+
+static void world_cancel(void *context, App *app, uint64_t token)
+{
+    World *world = context;
+    (void)app;
+    (void)token;
+    pthread_mutex_lock(&world->lock);
+    world->cancel_count++;
+    changed(world);
+}
+
+static void world_subscribe(void *context, App *app, Slice pattern, bool wanted)
+{
+    World *world = context;
+    (void)app;
+    (void)pattern;
+    pthread_mutex_lock(&world->lock);
+    world->subscriptions += wanted ? 1 : (size_t)-1;
+    changed(world);
+}
+
+static void world_log(void *context, const char *app, LogLevel level, Slice message, Slice fields)
+{
+    World *world = context;
+    (void)app;
+    if (level < LOG_WARN) return;
+    pthread_mutex_lock(&world->lock);
+    size_t used = strlen(world->errors);
+    snprintf(world->errors + used, sizeof world->errors - used, "%.*s %.*s\n", SLICE_ARGS(message), SLICE_ARGS(fields));
+    changed(world);
+}
+
+static bool world_logs(void *context, LogLevel level)
+{
+    (void)context;
+    (void)level;
+    return true;
+}
+
+static void world_relieved(void *context, App *app)
+{
+    World *world = context;
+    (void)app;
+    pthread_mutex_lock(&world->lock);
+    world->reliefs++;
+    changed(world);
+}
+
+static void world_ended(void *context, App *app)
+{
+    World *world = context;
+    (void)app;
+    pthread_mutex_lock(&world->lock);
+    world->ended = true;
+    changed(world);
+}
+
+/* Waits until `done` says so; fails with what is there otherwise. */
+static void await(World *world, bool (*done)(const World *world, const void *argument), const void *argument,
+                  const char *what)
+{
+    struct timespec due;
+    clock_gettime(CLOCK_REALTIME, &due);
+    due.tv_sec += PATIENCE_S;
+    pthread_mutex_lock(&world->lock);
+    int status = 0;
+    while (!done(world, argument) && status == 0)
+        status = pthread_cond_timedwait(&world->changed, &world->lock, &due);
+    pthread_mutex_unlock(&world->lock);
+    if (status != 0) fail_msg("waited for %s\nnotes: %s\nerrors: %s", what, world->notes, world->errors);
+}
+
+static bool noted(const World *world, const void *text)
+{
+    return strstr(world->notes, text) != NULL;
+}
+
+static bool complained(const World *world, const void *text)
+{
+    return strstr(world->errors, text) != NULL;
+}
+
+static bool requested(const World *world, const void *count)
+{
+    return world->request_count >= *(const size_t *)count;
+}
+
+static bool has_ended(const World *world, const void *unused)
+{
+    (void)unused;
+    return world->ended;
+}
+
+static void await_note(World *world, const char *text)
+{
+    await(world, noted, text, text);
+}
+
+static void await_requests(World *world, size_t count)
+{
+    await(world, requested, &count, "requests");
+}
+
+/* --- bindings: payloads are integers or strings ---------------------------------------------------------------------------------- */
+
+static World *world_of(lua_State *L)
+{
+    return generation_config(generation_of(L))->port.context;
+}
+
+static int lua_note(lua_State *L)
+{
+    note(world_of(L), luaL_tolstring(L, 1, NULL));
+    return 0;
+}
+
+/* on(pattern, fn [, concurrency [, key [, queue [, once]]]]) */
+static int lua_on(lua_State *L)
+{
+    size_t size;
+    const char *pattern = luaL_checklstring(L, 1, &size);
+    HandlerOptions options = {.concurrency = (unsigned)luaL_optinteger(L, 3, 0),
+                              .queue = (size_t)luaL_optinteger(L, 5, 0),
+                              .once = lua_toboolean(L, 6)};
+    lua_pushinteger(L,
+                    (lua_Integer)handler_add(L, slice_make(pattern, size), 2, lua_isfunction(L, 4) ? 4 : 0, &options));
+    return 1;
+}
+
+static int lua_off(lua_State *L)
+{
+    lua_pushboolean(L, handler_remove(L, (uint64_t)luaL_checkinteger(L, 1)));
+    return 1;
+}
+
+static int lua_send(lua_State *L)
+{
+    Generation *generation = generation_of(L);
+    const AppPort *port = &generation_config(generation)->port;
+    AppRequest request = {.method = slice_of("echo"), .final = lua_isfunction(L, 2)};
+    uint64_t wait = task_wait_begin(L, "send");
+    task_wait_response(L, lua_isfunction(L, 2) ? 2 : 0);
+    port->request(port->context, generation_app(generation), wait, &request);
+    return task_wait(L);
+}
+
+static int lua_sleep(lua_State *L)
+{
+    task_wait_begin(L, "sleep");
+    task_wait_until(L, generation_now_ms() + luaL_checkinteger(L, 1));
+    return task_wait(L);
+}
+
+static int lua_spawn(lua_State *L)
+{
+    lua_pushinteger(L, (lua_Integer)task_start(L, lua_gettop(L) - 1, "task"));
+    return 1;
+}
+
+static int lua_cancel(lua_State *L)
+{
+    lua_pushboolean(L, task_cancel(L, (uint64_t)luaL_checkinteger(L, 1)));
+    return 1;
+}
+
+static void open_bindings(lua_State *L)
+{
+    luaL_openlibs(L);
+    lua_register(L, "note", lua_note);
+    lua_register(L, "on", lua_on);
+    lua_register(L, "off", lua_off);
+    lua_register(L, "send", lua_send);
+    lua_register(L, "sleep", lua_sleep);
+    lua_register(L, "spawn", lua_spawn);
+    lua_register(L, "cancel", lua_cancel);
+}
+
+static bool push_json(lua_State *L, Slice text, const char **problem)
+{
+    if (slice_is(text, "BAD")) {
+        *problem = "not JSON";
+        return false;
+    }
+    lua_pushlstring(L, text.data, text.size);
+    if (lua_stringtonumber(L, lua_tostring(L, -1))) lua_remove(L, -2);
+    return true;
+}
+
+static void push_error(lua_State *L, Slice error)
+{
+    lua_pushlstring(L, error.data, error.size);
+}
+
+static void close_bindings(lua_State *L)
+{
+    note(world_of(L), "closed");
+}
+
+/* --- one app under test ----------------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    World world;
+    App *app;
+    char path[64];
+    char problem[4096];
+} Bench;
+
+static void bench_write(Bench *bench, const char *script)
+{
+    strcpy(bench->path, "/tmp/gatehouse-app-XXXXXX");
+    int fd = mkstemp(bench->path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, script, strlen(script)), (ssize_t)strlen(script));
+    close(fd);
+}
+
+static bool bench_load(Bench *bench, const char *script, size_t memory_bytes, InboxLimits limits)
+{
+    *bench = (Bench){.world = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER}};
+    bench_write(bench, script);
+    AppConfig config = {
+        .name = "test",
+        .path = bench->path,
+        .memory_bytes = memory_bytes,
+        .stop_ms = 2000,
+        .inbox = limits,
+        .port = {&bench->world, world_request, world_cancel, world_subscribe, world_log, world_logs, world_relieved,
+                 world_ended},
+        .bindings = {open_bindings, push_json, push_error, close_bindings},
+    };
+    bench->app = app_new(&config, bench->problem, sizeof bench->problem);
+    assert_non_null(bench->app);
+    return app_load(bench->app, bench->problem, sizeof bench->problem);
+}
+
+static void bench_start(Bench *bench, const char *script)
+{
+    if (!bench_load(bench, script, 0, (InboxLimits){0})) fail_msg("did not load: %s", bench->problem);
+    assert_true(app_start(bench->app));
+}
+
+static void bench_stop(Bench *bench)
+{
+    app_stop(bench->app);
+    await(&bench->world, has_ended, NULL, "the end");
+    assert_true(app_free(bench->app));
+    unlink(bench->path);
+}
+
+static void send_event(Bench *bench, const char *name, const char *payload)
+{
+    EventFields fields = {.name = slice_of(name), .payload = slice_of(payload), .seq = 7, .connection = 1};
+    Message *message = message_event(&fields);
+    assert_true(inbox_push(app_inbox(bench->app), &message, 1));
+}
+
+static void answer(Bench *bench, size_t request, bool ok, bool last, const char *body)
+{
+    Message *message = message_response(bench->world.requests[request], ok, last, slice_of(body));
+    assert_true(inbox_push(app_inbox(bench->app), &message, 1));
+}
+
+/* --- tests -------------------------------------------------------------------------------------------------------------------- */
+
+static void handlers_run_in_registration_order_and_by_pattern(void **state)
+{
+    (void)state;
+    Bench bench;
+    bench_start(&bench, "on('a.b', function(p) note('exact' .. p) end)\n"
+                        "on('a.*', function(p, e) note('prefix' .. p .. e.name .. e.seq) end)\n"
+                        "on('*', function(p) note('all' .. p) end)\n"
+                        "on('@start', function(p) note('start') end)\n");
+    send_event(&bench, "a.b", "1");
+    send_event(&bench, "a", "2");
+    send_event(&bench, "@ready", "3");
+    send_event(&bench, "a.c", "4");
+    await_note(&bench.world, "all4");
+    assert_string_equal(bench.world.notes, "start exact1 prefix1a.b7 all1 all2 prefix4a.c7 all4 ");
+    assert_int_equal(bench.world.subscriptions, 4);
+    bench_stop(&bench);
+}
+
+static void a_waiting_handler_keeps_its_order_and_lets_others_run(void **state)
+{
+    (void)state;
+    Bench bench;
+    bench_start(&bench, "on('e', function(p) note('in' .. p) send() note('out' .. p) end)\n"
+                        "on('e', function(p) note('other' .. p) end)\n");
+    send_event(&bench, "e", "1");
+    send_event(&bench, "e", "2");
+    await_note(&bench.world, "other2");
+    await_requests(&bench.world, 1);
+    assert_string_equal(bench.world.notes, "in1 other1 other2 ");
+    answer(&bench, 0, true, true, "0");
+    await_requests(&bench.world, 2);
+    assert_string_equal(bench.world.notes, "in1 other1 other2 out1 in2 ");
+    answer(&bench, 1, true, true, "0");
+    await_note(&bench.world, "out2");
+    bench_stop(&bench);
+}
+
+static void concurrency_opens_a_handler_up(void **state)
+{
+    (void)state;
+    Bench bench;
+    bench_start(&bench, "on('e', function(p) note('in' .. p) send() note('out' .. p) end, 2)\n");
+    for (int i = 1; i <= 3; i++)
+        send_event(&bench, "e", (const char *[]){"", "1", "2", "3"}[i]);
+    await_requests(&bench.world, 2);
+    assert_string_equal(bench.world.notes, "in1 in2 ");
+    answer(&bench, 1, true, true, "0");
+    await_note(&bench.world, "in3");
+    assert_string_equal(bench.world.notes, "in1 in2 out2 in3 ");
+    await_requests(&bench.world, 3);
+    answer(&bench, 0, true, true, "0");
+    answer(&bench, 2, true, true, "0");
+    await_note(&bench.world, "out3");
+    bench_stop(&bench);
+}
+
+static void keys_run_side_by_side_and_keep_order_each(void **state)
+{
+    (void)state;
+    Bench bench;
+    bench_start(
+        &bench,
+        "on('e', function(p) note('in' .. p) send() note('out' .. p) end, 0, function(p) return p // 10 end)\n");
+    send_event(&bench, "e", "11");
+    send_event(&bench, "e", "12");
+    send_event(&bench, "e", "21");
+    await_requests(&bench.world, 2);
+    assert_string_equal(bench.world.notes, "in11 in21 ");
+    answer(&bench, 0, true, true, "0");
+    await_requests(&bench.world, 3);
+    assert_string_equal(bench.world.notes, "in11 in21 out11 in12 ");
+    answer(&bench, 1, true, true, "0");
+    answer(&bench, 2, true, true, "0");
+    await_note(&bench.world, "out12");
+    bench_stop(&bench);
+}
+
+static void a_thousand_keys_leave_nothing_behind(void **state)
+{
+    (void)state;
+    Bench bench;
+    bench_start(&bench, "n = 0\n"
+                        "on('e', function(p) n = n + 1 end, 0, function(p) return 'key' .. p end)\n"
+                        "on('count', function() for _ = 1, 3 do collectgarbage() end note('n' .. n .. "
+                        "(collectgarbage('count') < 400 and 'small' or 'large')) end)\n");
+    for (int i = 0; i < 20000; i++) {
+        char number[16];
+        snprintf(number, sizeof number, "%d", i);
+        send_event(&bench, "e", number);
+    }
+    send_event(&bench, "count", "0");
+    await_note(&bench.world, "n20000small");
+    bench_stop(&bench);
+}
+
+static void a_bounded_queue_drops_the_oldest_and_counts(void **state)
+{
+    (void)state;
+    Bench bench;
+    bench_start(&bench,
+                "on('e', function(p) note('in' .. p) send() end, 0, nil, 2)\n on('last', function() note('seen') end)");
+    for (int i = 0; i < 5; i++)
+        send_event(&bench, "e", (const char *[]){"1", "2", "3", "4", "5"}[i]);
+    send_event(&bench, "last", "0");
+    await_note(&bench.world, "seen");
+    AppStatus status;
+    app_status(bench.app, 0, &status);
+    assert_int_equal(status.dropped, 2);
+    for (size_t i = 0; i < 3; i++) {
+        await_requests(&bench.world, i + 1);
+        answer(&bench, i, true, true, "0");
+    }
+    await_note(&bench.world, "in5");
+    assert_string_equal(bench.world.notes, "in1 seen in4 in5 ");
+    bench_stop(&bench);
+}
+
+static void responses_errors_and_the_first_of_two(void **state)
+{
+    (void)state;
+    Bench bench;
+    bench_start(&bench, "on('e', function()\n"
+                        "  note(send(nil, function(p) note('accepted' .. p) end))\n"
+                        "  local v, err = send() note(tostring(v) .. err)\n"
+                        "  v, err = send() note(tostring(v) .. #err)\n"
+                        "end)\n");
+    send_event(&bench, "e", "0");
+    await_requests(&bench.world, 1);
+    answer(&bench, 0, true, false, "5");
+    await_note(&bench.world, "accepted5");
+    answer(&bench, 0, true, true, "6");
+    answer(&bench, 0, true, true, "7"); /* nobody waits for it any more */
+    await_requests(&bench.world, 2);
+    answer(&bench, 1, false, true, "FORBIDDEN");
+    await_requests(&bench.world, 3);
+    answer(&bench, 2, true, true, "BAD");
+    await_note(&bench.world, "nil7");
+    assert_non_null(strstr(bench.world.notes, "accepted5 6 nilFORBIDDEN "));
+    bench_stop(&bench);
+}
+
+static void a_handler_that_raises_stops_nothing(void **state)
+{
+    (void)state;
+    Bench bench;
+    bench_start(&bench, "on('e', function(p) if p == 1 then error('oh no') end note('ok' .. p) end)\n"
+                        "on('e', function(p) note('other' .. p) end)\n");
+    send_event(&bench, "e", "1");
+    send_event(&bench, "e", "2");
+    await_note(&bench.world, "other2");
+    assert_string_equal(bench.world.notes, "other1 ok2 other2 ");
+    assert_non_null(strstr(bench.world.errors, "oh no"));
+    assert_non_null(strstr(bench.world.errors, "stack traceback"));
+    AppStatus status;
+    app_status(bench.app, 0, &status);
+    assert_int_equal(status.errors, 1);
+    bench_stop(&bench);
+}
+
+static void a_payload_that_is_no_json_is_an_error_of_that_event(void **state)
+{
+    (void)state;
+    Bench bench;
+    bench_start(&bench, "on('e', function(p) note('ok' .. p) end)\n");
+    send_event(&bench, "e", "BAD");
+    send_event(&bench, "e", "2");
+    await_note(&bench.world, "ok2");
+    assert_non_null(strstr(bench.world.errors, "payload of event e is not valid JSON"));
+    bench_stop(&bench);
+}
+
+static void memory_without_end_is_an_error_of_that_handler(void **state)
+{
+    (void)state;
+    Bench bench;
+    assert_true(
+        bench_load(&bench,
+                   "on('grow', function() local t = {} while true do t[#t + 1] = ('x'):rep(1000) .. #t end end)\n"
+                   "on('e', function(p) note('ok' .. p) end)\n",
+                   4 << 20, (InboxLimits){0}));
+    app_start(bench.app);
+    for (int i = 0; i < 3; i++)
+        send_event(&bench, "grow", "0");
+    send_event(&bench, "e", "1");
+    await_note(&bench.world, "ok1");
+    assert_non_null(strstr(bench.world.errors, "not enough memory"));
+    assert_non_null(strstr(bench.world.errors, "4 MiB"));
+    AppStatus status;
+    app_status(bench.app, 0, &status);
+    assert_true(status.memory_bytes < 2 << 20);
+    bench_stop(&bench);
+}
+
+static void a_main_chunk_that_fails_says_where(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *script, *problem;
+    } cases[] = {{"local x = = 1", ":1: unexpected symbol"},
+                 {"\nerror('nope')", ":2: nope"},
+                 {"send()", "send waits"},
+                 {"\033Lua", "binary"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        Bench bench;
+        assert_false(bench_load(&bench, cases[i].script, 0, (InboxLimits){0}));
+        if (!strstr(bench.problem, cases[i].problem)) fail_msg("%s: %s", cases[i].script, bench.problem);
+        assert_true(app_free(bench.app));
+        unlink(bench.path);
+    }
+}
+
+static void a_loaded_app_that_is_never_started_is_freed(void **state)
+{
+    (void)state;
+    Bench bench;
+    assert_true(bench_load(&bench, "on('e', function() end)", 0, (InboxLimits){0}));
+    assert_true(app_free(bench.app));
+    unlink(bench.path);
+}
+
+static void tasks_sleep_and_are_cancelled(void **state)
+{
+    (void)state;
+    Bench bench;
+    bench_start(&bench,
+                "on('e', function()\n"
+                "  local id = spawn(function() local v, err = send() note(tostring(v)) sleep(1) note('never') end)\n"
+                "  sleep(5) note('slept') cancel(id)\n"
+                "end)\n");
+    send_event(&bench, "e", "0");
+    await_note(&bench.world, "nil");
+    assert_string_equal(bench.world.notes, "slept nil ");
+    assert_int_equal(bench.world.cancel_count, 1);
+    bench_stop(&bench);
+    assert_string_equal(bench.world.notes, "slept nil closed ");
+    assert_string_equal(bench.world.errors, "");
+}
+
+static void waiting_where_nothing_can_wait_is_explained(void **state)
+{
+    (void)state;
+    Bench bench;
+    bench_start(&bench, "on('e', function() coroutine.wrap(function() send() end)() end)\n on('y', function() "
+                        "coroutine.yield() end)\n");
+    send_event(&bench, "e", "0");
+    await(&bench.world, complained, "task.spawn", "an explanation");
+    send_event(&bench, "y", "0");
+    await(&bench.world, complained, "coroutine.yield outside", "another explanation");
+    bench_stop(&bench);
+}
+
+static void stopping_cancels_requests_and_runs_stop_handlers(void **state)
+{
+    (void)state;
+    Bench bench;
+    bench_start(&bench, "on('e', function(p) note('in') local v, err = send() note('cancelled' .. tostring(v)) end)\n"
+                        "on('@stop', function() sleep(5) note('stop') end)\n");
+    send_event(&bench, "e", "1");
+    await_requests(&bench.world, 1);
+    bench_stop(&bench);
+    assert_string_equal(bench.world.notes, "in cancellednil stop closed ");
+    assert_int_equal(bench.world.cancel_count, 1);
+}
+
+static void handlers_may_come_and_go_while_events_flow(void **state)
+{
+    (void)state;
+    Bench bench;
+    bench_start(&bench, "local id\n"
+                        "id = on('e', function(p) note('a' .. p) if p == 2 then off(id) on('e', function(q) note('b' "
+                        ".. q) end) end end)\n"
+                        "on('e', function(p) note('once' .. p) end, 0, nil, 0, true)\n");
+    for (int i = 0; i < 3; i++)
+        send_event(&bench, "e", (const char *[]){"1", "2", "3"}[i]);
+    await_note(&bench.world, "b3");
+    assert_string_equal(bench.world.notes, "a1 once1 a2 b3 ");
+    bench_stop(&bench);
+}
+
+static void a_looping_handler_is_seen_from_outside(void **state)
+{
+    (void)state;
+    Bench bench;
+    bench_start(&bench,
+                "going = true\n on('e', function() note('in') local n = 0 repeat n = n + 1 until n > 3e8 end)\n");
+    send_event(&bench, "e", "0");
+    await_note(&bench.world, "in");
+    AppStatus status;
+    app_status(bench.app, 1000, &status);
+    app_status(bench.app, 4000, &status);
+    assert_int_equal(status.busy_ms, 3000);
+    assert_non_null(strstr(status.running, "e ("));
+    bench_stop(&bench);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(handlers_run_in_registration_order_and_by_pattern),
+        cmocka_unit_test(a_waiting_handler_keeps_its_order_and_lets_others_run),
+        cmocka_unit_test(concurrency_opens_a_handler_up),
+        cmocka_unit_test(keys_run_side_by_side_and_keep_order_each),
+        cmocka_unit_test(a_thousand_keys_leave_nothing_behind),
+        cmocka_unit_test(a_bounded_queue_drops_the_oldest_and_counts),
+        cmocka_unit_test(responses_errors_and_the_first_of_two),
+        cmocka_unit_test(a_handler_that_raises_stops_nothing),
+        cmocka_unit_test(a_payload_that_is_no_json_is_an_error_of_that_event),
+        cmocka_unit_test(memory_without_end_is_an_error_of_that_handler),
+        cmocka_unit_test(a_main_chunk_that_fails_says_where),
+        cmocka_unit_test(a_loaded_app_that_is_never_started_is_freed),
+        cmocka_unit_test(tasks_sleep_and_are_cancelled),
+        cmocka_unit_test(waiting_where_nothing_can_wait_is_explained),
+        cmocka_unit_test(stopping_cancels_requests_and_runs_stop_handlers),
+        cmocka_unit_test(handlers_may_come_and_go_while_events_flow),
+        cmocka_unit_test(a_looping_handler_is_seen_from_outside),
+    };
+    return cmocka_run_group_tests_name("app", tests, NULL, NULL);
+}
