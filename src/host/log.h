@@ -33,6 +33,9 @@ Log *log_new(const LogConfig *config);
 /* Writes what waits, as far as the reader takes it within LOG_FLUSH_MS, and ends the thread. NULL is fine. */
 void log_free(Log *log);
 
+/* The waiting alone: for a process that ends while other threads may still log. */
+void log_flush(Log *log);
+
 /* Any thread; never waits for the reader. `app` may be NULL; `fields` is a raw JSON object or empty. */
 void log_write(Log *log, LogLevel level, const char *app, Slice message, Slice fields);
 void log_print(Log *log, LogLevel level, const char *app, const char *format, ...) __attribute__((format(printf, 4, 5)));

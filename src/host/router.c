@@ -1,0 +1,308 @@
+/* router.c - a hash of exact names, a list of prefixes, and a tray for each app.
+ *
+ * A pattern knows how many handlers of each app want it; at zero of all apps it is gone. An app that several patterns lead to
+ * gets an event once: its tray's last message is that event already. */
+#include "host/router.h"
+
+#include "protocol/hash.h"
+#include "protocol/heap.h"
+
+#include <stdlib.h>
+
+typedef struct {
+    int number;      /* of the app */
+    unsigned wanted; /* handlers */
+} Subscriber;
+
+typedef struct Pattern Pattern;
+struct Pattern {
+    HashNode node;       /* exact names */
+    Pattern *next;       /* prefixes */
+    Subscriber *subscribers;
+    size_t count, capacity;
+    size_t size; /* of the text, without the star of a prefix */
+    char text[];
+};
+
+typedef struct {
+    Inbox *inbox;
+    Message **messages;
+    size_t count, capacity;
+} Tray;
+
+struct Router {
+    HashIndex exact;
+    Pattern *prefixes;
+    Tray *trays;
+    int tray_count;
+    int *filled; /* numbers of the trays that are not empty, in the order in which they got their first message */
+    int filled_count;
+    size_t lost; /* since the last flush */
+};
+
+Router *router_new(void)
+{
+    return calloc(1, sizeof(Router));
+}
+
+static void pattern_free(Pattern *pattern)
+{
+    free(pattern->subscribers);
+    free(pattern);
+}
+
+static void empty_tray(Tray *tray)
+{
+    for (size_t i = 0; i < tray->count; i++) {
+        message_unref(tray->messages[i]);
+    }
+    tray->count = 0;
+}
+
+void router_free(Router *router)
+{
+    if (!router) return;
+    for (int i = 0; i < router->tray_count; i++) {
+        empty_tray(&router->trays[i]);
+        free(router->trays[i].messages);
+    }
+    for (size_t i = 0; i < router->exact.capacity; i++) {
+        for (HashNode *node = router->exact.buckets[i], *next; node; node = next) {
+            next = node->next;
+            pattern_free(HEAP_OWNER(node, Pattern, node));
+        }
+    }
+    for (Pattern *prefix = router->prefixes, *next; prefix; prefix = next) {
+        next = prefix->next;
+        pattern_free(prefix);
+    }
+    hash_free(&router->exact);
+    free(router->trays);
+    free(router->filled);
+    free(router);
+}
+
+int router_add(Router *router, Inbox *inbox)
+{
+    size_t count = (size_t)router->tray_count + 1;
+
+    if (count > ROUTER_MAX_APPS) return -1;
+    Tray *trays = realloc(router->trays, count * sizeof *trays);
+    if (trays) router->trays = trays;
+    int *filled = realloc(router->filled, count * sizeof *filled);
+    if (filled) router->filled = filled;
+    if (!trays || !filled) return -1;
+    trays[router->tray_count] = (Tray){.inbox = inbox};
+    return router->tray_count++;
+}
+
+/* --- patterns ------------------------------------------------------------------------------------------------------------ */
+
+static Pattern *find_exact(const Router *router, Slice name, uint64_t hash)
+{
+    for (HashNode *node = hash_first(&router->exact, hash); node; node = hash_next(node)) {
+        Pattern *pattern = HEAP_OWNER(node, Pattern, node);
+        if (slice_equals(slice_make(pattern->text, pattern->size), name)) return pattern;
+    }
+    return NULL;
+}
+
+/* What points at the prefix, or at the end of the list. */
+static Pattern **find_prefix(Router *router, Slice prefix)
+{
+    Pattern **place = &router->prefixes;
+
+    while (*place && !slice_equals(slice_make((*place)->text, (*place)->size), prefix)) {
+        place = &(*place)->next;
+    }
+    return place;
+}
+
+static Pattern *pattern_new(Slice text)
+{
+    Pattern *pattern = calloc(1, sizeof *pattern + text.size);
+    if (!pattern) return NULL;
+    pattern->size = text.size;
+    if (text.size > 0) memcpy(pattern->text, text.data, text.size);
+    return pattern;
+}
+
+/* False without memory. */
+static bool change(Pattern *pattern, int number, bool wanted)
+{
+    size_t i = 0;
+
+    while (i < pattern->count && pattern->subscribers[i].number != number) {
+        i++;
+    }
+    if (i < pattern->count) {
+        Subscriber *subscriber = &pattern->subscribers[i];
+        subscriber->wanted += wanted ? 1 : -1u;
+        if (subscriber->wanted == 0) *subscriber = pattern->subscribers[--pattern->count];
+        return true;
+    }
+    if (!wanted) return true;
+    if (pattern->count == pattern->capacity) {
+        size_t capacity = pattern->capacity ? pattern->capacity * 2 : 2;
+        Subscriber *subscribers = realloc(pattern->subscribers, capacity * sizeof *subscribers);
+        if (!subscribers) return false;
+        pattern->subscribers = subscribers;
+        pattern->capacity = capacity;
+    }
+    pattern->subscribers[pattern->count++] = (Subscriber){.number = number, .wanted = 1};
+    return true;
+}
+
+static bool subscribe_prefix(Router *router, int number, Slice prefix, bool wanted)
+{
+    Pattern **place = find_prefix(router, prefix);
+
+    if (!*place && wanted) *place = pattern_new(prefix);
+    if (!*place) return !wanted;
+    bool changed = change(*place, number, wanted);
+    if ((*place)->count == 0) {
+        Pattern *gone = *place;
+        *place = gone->next;
+        pattern_free(gone);
+    }
+    return changed;
+}
+
+static bool subscribe_exact(Router *router, int number, Slice name, bool wanted)
+{
+    uint64_t hash = hash_of_slice(name);
+    Pattern *pattern = find_exact(router, name, hash);
+
+    if (!pattern && wanted) {
+        pattern = pattern_new(name);
+        if (pattern && !hash_add(&router->exact, &pattern->node, hash)) {
+            pattern_free(pattern);
+            pattern = NULL;
+        }
+    }
+    if (!pattern) return !wanted;
+    bool changed = change(pattern, number, wanted);
+    if (pattern->count == 0) {
+        hash_remove(&router->exact, &pattern->node);
+        pattern_free(pattern);
+    }
+    return changed;
+}
+
+bool router_subscribe(Router *router, int number, Slice pattern, bool wanted)
+{
+    if (pattern.size > 0 && pattern.data[pattern.size - 1] == '*') {
+        return subscribe_prefix(router, number, slice_make(pattern.data, pattern.size - 1), wanted);
+    }
+    return subscribe_exact(router, number, pattern, wanted);
+}
+
+static bool matches(const Pattern *prefix, Slice name)
+{
+    /* "*" is every event of the gateway; what the host itself says is asked for by its '@'. */
+    if (name.size < prefix->size || (prefix->size == 0 && name.size > 0 && name.data[0] == '@')) return false;
+    return memcmp(name.data, prefix->text, prefix->size) == 0;
+}
+
+bool router_wants(const Router *router, Slice name)
+{
+    if (find_exact(router, name, hash_of_slice(name))) return true;
+    for (const Pattern *prefix = router->prefixes; prefix; prefix = prefix->next) {
+        if (matches(prefix, name)) return true;
+    }
+    return false;
+}
+
+/* --- trays ---------------------------------------------------------------------------------------------------------------- */
+
+/* Takes the reference. */
+static bool tray_put(Router *router, int number, Message *message)
+{
+    Tray *tray = &router->trays[number];
+
+    if (tray->count == tray->capacity) {
+        size_t capacity = tray->capacity ? tray->capacity * 2 : 16;
+        Message **messages = realloc(tray->messages, capacity * sizeof *messages);
+        if (!messages) {
+            message_unref(message);
+            router->lost++;
+            return false;
+        }
+        tray->messages = messages;
+        tray->capacity = capacity;
+    }
+    if (tray->count == 0) router->filled[router->filled_count++] = number;
+    tray->messages[tray->count++] = message;
+    return true;
+}
+
+typedef struct {
+    const EventFields *event;
+    Message *message; /* made for the first who wants it */
+    int delivered;    /* -1: there was no memory */
+} Delivery;
+
+static void deliver(Router *router, const Pattern *pattern, Delivery *delivery)
+{
+    for (size_t i = 0; i < pattern->count && delivery->delivered >= 0; i++) {
+        const Tray *tray = &router->trays[pattern->subscribers[i].number];
+        if (!delivery->message) delivery->message = message_event(delivery->event);
+        if (!delivery->message) {
+            router->lost++;
+            delivery->delivered = -1;
+            return;
+        }
+        if (tray->count > 0 && tray->messages[tray->count - 1] == delivery->message) continue; /* by another pattern */
+        bool put = tray_put(router, pattern->subscribers[i].number, message_ref(delivery->message));
+        delivery->delivered = put ? delivery->delivered + 1 : -1;
+    }
+}
+
+int router_event(Router *router, const EventFields *event)
+{
+    Delivery delivery = {.event = event};
+    const Pattern *exact = find_exact(router, event->name, hash_of_slice(event->name));
+
+    if (exact) deliver(router, exact, &delivery);
+    for (const Pattern *prefix = router->prefixes; prefix; prefix = prefix->next) {
+        if (matches(prefix, event->name)) deliver(router, prefix, &delivery);
+    }
+    message_unref(delivery.message);
+    return delivery.delivered;
+}
+
+bool router_push(Router *router, int number, Message *message)
+{
+    if (message) return tray_put(router, number, message);
+    router->lost++;
+    return false;
+}
+
+bool router_push_all(Router *router, Message *message)
+{
+    bool pushed = true;
+
+    for (int i = 0; i < router->tray_count; i++) {
+        pushed = router_push(router, i, message ? message_ref(message) : NULL) && pushed;
+    }
+    message_unref(message);
+    return pushed;
+}
+
+size_t router_flush(Router *router, void (*pushed)(void *context, int number), void *context)
+{
+    for (int i = 0; i < router->filled_count; i++) {
+        Tray *tray = &router->trays[router->filled[i]];
+        if (inbox_push(tray->inbox, tray->messages, tray->count)) {
+            tray->count = 0;
+            pushed(context, router->filled[i]);
+        } else {
+            router->lost += tray->count;
+            empty_tray(tray);
+        }
+    }
+    router->filled_count = 0;
+    size_t lost = router->lost;
+    router->lost = 0;
+    return lost;
+}
