@@ -53,8 +53,8 @@ typedef struct {
     void *context;
 } LoopTimer;
 
-/* `due_ms` on the clock of loop_now_ms; HEAP_NEVER stops it. Owner keeps the timer until it is stopped. False without memory,
- * which a timer that was set before, or a stop, never meets; the timer is stopped then. */
+/* `due_ms` on the clock of loop_now_ms; HEAP_NEVER stops it. Owner keeps the timer until it is stopped. False without memory: the timer
+ * is stopped then. */
 bool loop_timer_set(Loop *loop, LoopTimer *timer, int64_t due_ms);
 
 /* Called once at the end of every turn, after all descriptors of the turn; for what collects and flushes. One that is added by
