@@ -296,7 +296,6 @@ static void run(Generation *generation)
     Message *batch[BATCH];
     char reason[64];
     snprintf(reason, sizeof reason, "{\"generation\":%u,\"reason\":\"start\"}", generation->number);
-    handlers_subscribe(generation);
     handle_host_event(generation, "@start", reason);
     while (!finished(generation)) {
         size_t count = inbox_take(inbox, batch, BATCH, next_due_ms(generation));
@@ -351,6 +350,8 @@ static void *generation_main(void *argument)
     Generation *generation = argument;
     const AppPort *port = &generation->config->port;
     bool loaded = load(generation);
+    /* Before anybody hears that it has loaded: who dials then must know what to bring. */
+    if (loaded) handlers_subscribe(generation);
     set_state(generation, loaded ? GENERATION_LOADED : GENERATION_FAILED);
     await_go(generation);
     bool runs = loaded && !generation->config->dry_run;
