@@ -57,7 +57,7 @@ struct Websocket {
 
     unsigned message_opcode; /* of the message in fragments, 0 outside of one */
     size_t message_at, message_size;
-    uint32_t text_state; /* of the UTF-8 check, goes on across fragments */
+    uint32_t text_state; /* of the UTF-8 check: goes on across fragments, UTF8_ACCEPT between messages */
 
     bool filled;          /* the last read used all the room it was given */
     unsigned times_empty; /* since more than the usual capacity was needed */
@@ -193,16 +193,12 @@ static bool make_room_when_empty(Websocket *websocket)
 
 static bool make_room_behind(Websocket *websocket)
 {
-    size_t begin = websocket->message_opcode ? websocket->message_at : websocket->frame_at;
-    size_t needed = needed_capacity(websocket);
+    bool is_full;
 
-    if (needed > USUAL_CAPACITY) websocket->times_empty = 0;
-    if (websocket->capacity - websocket->end < websocket->capacity / 4 || needed > websocket->capacity - begin) {
-        compact(websocket);
-    }
-    if (websocket->end < websocket->capacity && !(websocket->filled && websocket->capacity < USUAL_CAPACITY))
-        return true;
-    return set_capacity(websocket, capacity_when_full(websocket));
+    if (needed_capacity(websocket) > USUAL_CAPACITY) websocket->times_empty = 0;
+    if (websocket->capacity - websocket->end < websocket->capacity / 4) compact(websocket);
+    is_full = websocket->end == websocket->capacity || (websocket->filled && websocket->capacity < USUAL_CAPACITY);
+    return !is_full || set_capacity(websocket, capacity_when_full(websocket));
 }
 
 char *websocket_room(Websocket *websocket, size_t *size_bytes)
@@ -211,7 +207,6 @@ char *websocket_room(Websocket *websocket, size_t *size_bytes)
     bool has_room;
 
     *size_bytes = 0;
-    if (is_over) websocket->message_opcode = 0;
     if (is_over || is_empty(websocket)) {
         has_room = make_room_when_empty(websocket);
     } else {
@@ -292,7 +287,6 @@ static WebsocketResult read_header(Websocket *websocket)
     if (websocket->opcode < FIRST_CONTROL && payload_size + websocket->message_size > websocket->limit) {
         return fail(websocket, 1009, "the server sent a message larger than the limit");
     }
-    if (websocket->opcode == WEBSOCKET_TEXT) websocket->text_state = UTF8_ACCEPT;
     websocket->payload_size = (size_t)payload_size;
     websocket->checked = 0;
     websocket->frame_at += header_size;

@@ -107,6 +107,11 @@ static void prepending_to_an_empty_buffer(void **state)
     buffer_append_text(&buffer, "c");
     assert_content(&buffer, "abc");
     buffer_free(&buffer);
+
+    buffer = buffer_with_headroom(16);
+    buffer_prepend(&buffer, "d", 1);
+    assert_content(&buffer, "d");
+    buffer_free(&buffer);
 }
 
 static void clearing_keeps_memory_and_headroom(void **state)

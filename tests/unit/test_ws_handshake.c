@@ -24,7 +24,7 @@ typedef enum { UPGRADE_ANSWER, PROXY_ANSWER } Kind;
 
 static WsHandshakeResult read_copy(Kind kind, Slice bytes, bool ended, WsHandshakeAnswer *answer)
 {
-    char *copy = malloc(bytes.size);
+    char *copy = malloc(bytes.size ? bytes.size : 1);
     Slice received = slice_make(copy, bytes.size);
     WsHandshakeResult result;
 
@@ -324,6 +324,14 @@ static void what_the_server_says_cannot_harm_a_terminal(void **state)
             "2J\rb\n",
             403, "HTTP 403: ]0;title[31mr\xC3\xB6t2Jb");
     refused("HTTP/1.1 403 x\r\n\r\nlatin \xE4 and \x9B\n", 403, "HTTP 403: latin ? and ?");
+
+    /* only the first 512 bytes of a body are looked at */
+    buffer_append_text(&answer, "HTTP/1.1 403 Forbidden\r\n\r\n");
+    for (int i = 0; i < 512; i++)
+        buffer_append_char(&answer, '\n');
+    buffer_append_text(&answer, "too late\n");
+    assert_refused(UPGRADE_ANSWER, buffer_slice(&answer), false, 403, "HTTP 403: Forbidden");
+    buffer_clear(&answer);
 
     /* long lines are cut between characters */
     buffer_append_text(&answer, "HTTP/1.1 403 x\r\n\r\n.");
