@@ -1,4 +1,5 @@
 /* test_cron.c - when cron expressions come true, over leap years and changes of clocks; and what is refused. */
+#define _GNU_SOURCE /* strptime, timegm */
 #include "api/cron.h"
 
 #include <setjmp.h>
