@@ -21,8 +21,8 @@ typedef struct {
     uint64_t next_order;
 } Heap; /* all zero is an empty heap */
 
-bool heap_add(Heap *heap, HeapNode *node,
-              int64_t due_ms);                      /* moves it if it is in already; false: no memory, and not added */
+/* Moves the node if it is in already. False: no memory, and not added. */
+bool heap_add(Heap *heap, HeapNode *node, int64_t due_ms);
 void heap_remove(Heap *heap, HeapNode *node);       /* nothing if it is not in */
 HeapNode *heap_first(const Heap *heap);             /* NULL if empty */
 HeapNode *heap_pop_due(Heap *heap, int64_t now_ms); /* removes and returns one that is due, or NULL */
