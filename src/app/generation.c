@@ -4,6 +4,7 @@
  *        └──────► FAILED ──────────────────────────────────────────────────────────────────────────►
  *
  * All Lua runs on that thread, and all of it inside generation_protect or a task. */
+#define _GNU_SOURCE /* asprintf, memrchr */
 #include "app/generation_private.h"
 #include "protocol/json.h"
 
