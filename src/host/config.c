@@ -3,6 +3,7 @@
 
 #include "host/config_private.h"
 #include "host/log.h"
+#include "net/link.h"
 
 #include <limits.h>
 #include <stdarg.h>
@@ -10,7 +11,7 @@
 #include <stdlib.h>
 
 const SettingInfo setting_infos[SETTING_COUNT] = {
-    [SETTING_URL] = {"url", "OPENCLAW_GATEWAY_URL", KIND_TEXT, "ws://127.0.0.1:18789/"},
+    [SETTING_URL] = {"url", "OPENCLAW_GATEWAY_URL", KIND_URL, "ws://127.0.0.1:18789/"},
     [SETTING_TOKEN_FILE] = {"token_file", "GATEHOUSE_TOKEN_FILE", KIND_PATH, NULL},
     [SETTING_SCOPES] = {"scopes", "GATEHOUSE_SCOPES", KIND_LIST, "operator.read,operator.write"},
     [SETTING_CAPS] = {"caps", "GATEHOUSE_CAPS", KIND_LIST, "tool-events"},
@@ -85,6 +86,7 @@ static const char *check_value(SettingKind kind, const char *text)
             if (!is_list_character(*c) && *c != ' ') return "a list of names, separated by commas";
         }
         return NULL;
+    case KIND_URL: /* its own message, in config_set */
     case KIND_TEXT:
     case KIND_PATH: break;
     }
@@ -111,9 +113,13 @@ bool config_set(Config *config, Setting setting, const char *value, const char *
 {
     const SettingInfo *info = &setting_infos[setting];
     const char *text = canonical(info->kind, value), *expected = check_value(info->kind, text);
+    char cause[256];
 
     if (expected) {
         return config_fail(problem, problem_size, "%s: it must be %s, not \"%.64s\"", origin ? origin : info->key, expected, value);
+    }
+    if (info->kind == KIND_URL && !link_target_parse(text, &(LinkTarget){0}, cause, sizeof cause)) {
+        return config_fail(problem, problem_size, "%s: %s", origin ? origin : info->key, cause);
     }
     SettingValue fresh = {.text = strdup(text), .origin = origin ? strdup(origin) : NULL, .arrival = ++config->arrivals};
     if (!fresh.text || (origin && !fresh.origin) || (info->kind == KIND_LIST && !split_list(&fresh))) {

@@ -4,7 +4,7 @@
 
 #include "host/config.h"
 
-typedef enum { KIND_TEXT, KIND_PATH, KIND_LIST, KIND_FLAG, KIND_LEVEL, KIND_FORMAT } SettingKind;
+typedef enum { KIND_TEXT, KIND_URL, KIND_PATH, KIND_LIST, KIND_FLAG, KIND_LEVEL, KIND_FORMAT } SettingKind;
 
 typedef struct {
     const char *key;      /* in gatehouse.lua */

@@ -43,6 +43,9 @@ void host_stop(Host *host);
 /* Pushes an event of the host's own to the apps that subscribed: `name` begins with '@'. */
 void host_event(Host *host, const char *name, Slice payload);
 
+/* Calls `each` with every pattern that the app subscribed to, in no order. */
+void host_patterns(Host *host, const App *app, void (*each)(void *context, Slice pattern), void *context);
+
 Client *host_client(Host *host); /* NULL if there is no connection */
 
 /* Signals for the programs that are a host: the first SIGINT or SIGTERM is host_stop, a second one ends the process at once,

@@ -43,6 +43,8 @@ bool log_writes(const Log *log, LogLevel level);
 
 /* Appends `text` with everything escaped that a terminal might obey: control characters, and what reorders text. */
 void log_append_plain(Buffer *out, Slice text);
+/* The same for JSON text, which stays JSON that means the same, and becomes one line. */
+void log_append_plain_json(Buffer *out, Slice json);
 
 typedef struct {
     uint64_t lines, dropped;

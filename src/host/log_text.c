@@ -105,7 +105,7 @@ void log_append_plain(Buffer *out, Slice text)
 }
 
 /* The same for JSON text: escapes that mean the character itself. Raw control characters are only white space there. */
-static void append_json_plain(Buffer *out, Slice json)
+void log_append_plain_json(Buffer *out, Slice json)
 {
     size_t plain = 0, at = 0;
 
@@ -132,7 +132,7 @@ static void append_json_text(Buffer *out, Slice text)
 {
     Buffer quoted = {0};
     json_write_string(&quoted, text);
-    append_json_plain(out, buffer_slice(&quoted));
+    log_append_plain_json(out, buffer_slice(&quoted));
     if (quoted.failed) out->failed = true;
     buffer_free(&quoted);
 }
@@ -152,7 +152,7 @@ static void append_value(Buffer *out, Slice value)
     if (word) {
         log_append_plain(out, plain);
     } else {
-        append_json_plain(out, value);
+        log_append_plain_json(out, value);
     }
 }
 
@@ -222,7 +222,7 @@ void log_line_json(Buffer *out, const LogLine *line)
     append_json_text(out, line->message);
     if (line->fields.size > 0) {
         buffer_append_text(out, ",\"fields\":");
-        append_json_plain(out, line->fields);
+        log_append_plain_json(out, line->fields);
     }
     buffer_append_text(out, "}\n");
 }

@@ -20,7 +20,8 @@ struct Pattern {
     Pattern *next;       /* prefixes */
     Subscriber *subscribers;
     size_t count, capacity;
-    size_t size; /* of the text, without the star of a prefix */
+    size_t size; /* of what has to be equal: the text without the star of a prefix */
+    size_t text_size;
     char text[];
 };
 
@@ -118,11 +119,12 @@ static Pattern **find_prefix(Router *router, Slice prefix)
     return place;
 }
 
-static Pattern *pattern_new(Slice text)
+static Pattern *pattern_new(Slice text, size_t size)
 {
     Pattern *pattern = calloc(1, sizeof *pattern + text.size);
     if (!pattern) return NULL;
-    pattern->size = text.size;
+    pattern->size = size;
+    pattern->text_size = text.size;
     if (text.size > 0) memcpy(pattern->text, text.data, text.size);
     return pattern;
 }
@@ -153,11 +155,11 @@ static bool change(Pattern *pattern, int number, bool wanted)
     return true;
 }
 
-static bool subscribe_prefix(Router *router, int number, Slice prefix, bool wanted)
+static bool subscribe_prefix(Router *router, int number, Slice text, bool wanted)
 {
-    Pattern **place = find_prefix(router, prefix);
+    Pattern **place = find_prefix(router, slice_make(text.data, text.size - 1));
 
-    if (!*place && wanted) *place = pattern_new(prefix);
+    if (!*place && wanted) *place = pattern_new(text, text.size - 1);
     if (!*place) return !wanted;
     bool changed = change(*place, number, wanted);
     if ((*place)->count == 0) {
@@ -174,7 +176,7 @@ static bool subscribe_exact(Router *router, int number, Slice name, bool wanted)
     Pattern *pattern = find_exact(router, name, hash);
 
     if (!pattern && wanted) {
-        pattern = pattern_new(name);
+        pattern = pattern_new(name, name.size);
         if (pattern && !hash_add(&router->exact, &pattern->node, hash)) {
             pattern_free(pattern);
             pattern = NULL;
@@ -192,15 +194,36 @@ static bool subscribe_exact(Router *router, int number, Slice name, bool wanted)
 bool router_subscribe(Router *router, int number, Slice pattern, bool wanted)
 {
     if (pattern.size > 0 && pattern.data[pattern.size - 1] == '*') {
-        return subscribe_prefix(router, number, slice_make(pattern.data, pattern.size - 1), wanted);
+        return subscribe_prefix(router, number, pattern, wanted);
     }
     return subscribe_exact(router, number, pattern, wanted);
 }
 
+static bool is_wanted_by(const Pattern *pattern, int number)
+{
+    for (size_t i = 0; i < pattern->count; i++) {
+        if (pattern->subscribers[i].number == number) return true;
+    }
+    return false;
+}
+
+void router_patterns(const Router *router, int number, void (*each)(void *context, Slice pattern), void *context)
+{
+    for (size_t i = 0; i < router->exact.capacity; i++) {
+        for (HashNode *node = router->exact.buckets[i]; node; node = node->next) {
+            const Pattern *pattern = HEAP_OWNER(node, Pattern, node);
+            if (is_wanted_by(pattern, number)) each(context, slice_make(pattern->text, pattern->text_size));
+        }
+    }
+    for (const Pattern *prefix = router->prefixes; prefix; prefix = prefix->next) {
+        if (is_wanted_by(prefix, number)) each(context, slice_make(prefix->text, prefix->text_size));
+    }
+}
+
 static bool matches(const Pattern *prefix, Slice name)
 {
-    /* "*" is every event of the gateway; what the host itself says is asked for by its '@'. */
-    if (name.size < prefix->size || (prefix->size == 0 && name.size > 0 && name.data[0] == '@')) return false;
+    /* Prefixes are for events of the gateway; what the host itself says is asked for by its full name. */
+    if (name.size < prefix->size || (name.size > 0 && name.data[0] == '@')) return false;
     return memcmp(name.data, prefix->text, prefix->size) == 0;
 }
 

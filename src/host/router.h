@@ -22,6 +22,9 @@ int router_add(Router *router, Inbox *inbox);
 /* One more (one fewer) handler of the app `number` wants events of `pattern`. False without memory. */
 bool router_subscribe(Router *router, int number, Slice pattern, bool wanted);
 
+/* Calls `each` with every pattern that the app wants, in no order. */
+void router_patterns(const Router *router, int number, void (*each)(void *context, Slice pattern), void *context);
+
 /* Whether anybody wants events of that name. */
 bool router_wants(const Router *router, Slice name);
 

@@ -1,0 +1,379 @@
+/* host.c - the life of a host, and what the connection brings on its way to the apps. */
+#include "host/host.h"
+
+#include "host/host_events.h"
+#include "host/host_private.h"
+#include "protocol/json.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#define STOP_GRACE_MS 500 /* on top of the apps' own limits, before one is left behind */
+
+/* --- from the connection to the apps -------------------------------------------------------------------------------------- */
+
+static int64_t wall_clock_ms(Host *host)
+{
+    if (host->wall_ms == 0) {
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        host->wall_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    }
+    return host->wall_ms;
+}
+
+/* The name without JSON escapes; the empty slice for one that is no text. */
+static Slice event_name(Host *host, Slice raw)
+{
+    if (!memchr(raw.data, '\\', raw.size)) return raw;
+    Slice quoted = {raw.data - 1, raw.size + 2}; /* the frame has the quotes around it */
+    buffer_clear(&host->name);
+    if (!json_get_string(quoted, &host->name)) buffer_clear(&host->name);
+    return buffer_slice(&host->name);
+}
+
+static void on_event(void *context, const Frame *frame)
+{
+    Host *host = context;
+    Slice name = event_name(host, frame->event);
+
+    host->stats.events++;
+    if (host->state != HOST_RUNNING) {
+        host->stats.late++;
+    } else if (name.size == 0 || name.data[0] == '@') {
+        host->stats.refused++;
+    } else {
+        EventFields event = {.name = name,
+                             .payload = frame->payload,
+                             .state_version = frame->state_version,
+                             .seq = frame->seq,
+                             .received_ms = wall_clock_ms(host),
+                             .connection = host->connection};
+        if (router_event(host->router, &event) == 0) host->stats.unwanted++;
+    }
+}
+
+void host_event(Host *host, const char *name, Slice payload)
+{
+    EventFields event = {.name = slice_of(name),
+                         .payload = payload,
+                         .seq = -1,
+                         .received_ms = wall_clock_ms(host),
+                         .connection = host->connection};
+
+    if (host->state == HOST_RUNNING) (void)router_event(host->router, &event);
+}
+
+/* What gw.info() tells from now on comes first, the event about it second. */
+static void tell_state(Host *host, const SessionStatus *status, Slice hello)
+{
+    Buffer info = {0};
+
+    host_write_info(&info, status, hello);
+    (void)router_push_all(host->router, info.failed ? NULL : message_connection(buffer_slice(&info)));
+    buffer_free(&info);
+}
+
+static void on_notice(void *context, const SessionNotice *notice)
+{
+    Host *host = context;
+    Slice hello = client_hello(host->client);
+    SessionStatus status;
+    Buffer payload = {0};
+
+    client_status(host->client, &status);
+    host->connection = status.connection;
+    switch (notice->type) {
+    case SESSION_NOTICE_DIALING: tell_state(host, &status, hello); break;
+    case SESSION_NOTICE_READY:
+        tell_state(host, &status, hello);
+        host_write_ready(&payload, &status, hello);
+        host_event(host, "@ready", buffer_slice(&payload));
+        break;
+    case SESSION_NOTICE_CLOSED:
+        tell_state(host, &status, hello);
+        host_write_closed(&payload, notice);
+        host_event(host, "@closed", buffer_slice(&payload));
+        break;
+    case SESSION_NOTICE_PAUSED:
+        tell_state(host, &status, hello);
+        host_write_paused(&payload, notice);
+        host_event(host, "@paused", buffer_slice(&payload));
+        break;
+    case SESSION_NOTICE_GAP:
+        host_write_gap(&payload, notice);
+        host_event(host, "@gap", buffer_slice(&payload));
+        break;
+    case SESSION_NOTICE_SHUTDOWN:
+    case SESSION_NOTICE_ODD: break;
+    }
+    buffer_free(&payload);
+    if (host->sink.notice) host->sink.notice(host->sink.context, notice);
+}
+
+static void on_turn_end(void *context)
+{
+    Host *host = context;
+    size_t lost = router_flush(host->router, host_pushed, host);
+
+    host->wall_ms = 0;
+    if (lost == 0) return;
+    host->stats.lost += lost;
+    log_print(host->log, LOG_ERROR, NULL, "not enough memory: %zu messages to apps were lost", lost);
+}
+
+/* --- construction ------------------------------------------------------------------------------------------------------------ */
+
+static void stop_limit(void *context);
+static void finish(void *context);
+
+Host *host_new(Loop *loop, Log *log, const HostSink *sink)
+{
+    Host *host = calloc(1, sizeof *host);
+    if (!host) return NULL;
+    host->router = router_new();
+    if (!host->router) {
+        free(host);
+        return NULL;
+    }
+    host->loop = loop;
+    host->log = log;
+    host->sink = *sink;
+    host->clean = true;
+    host->turn = (LoopTurn){.end = on_turn_end, .context = host};
+    host->watch = (LoopTimer){.fire = host_watch, .context = host};
+    host->limit = (LoopTimer){.fire = stop_limit, .context = host};
+    host->finish = (LoopSoon){.run = finish, .context = host};
+    loop_on_turn_end(loop, &host->turn);
+    return host;
+}
+
+void host_free(Host *host)
+{
+    bool all_back = true;
+
+    if (!host) return;
+    (void)loop_timer_set(host->loop, &host->watch, HEAP_NEVER);
+    (void)loop_timer_set(host->loop, &host->limit, HEAP_NEVER);
+    loop_not_soon(host->loop, &host->finish);
+    loop_off_turn_end(host->loop, &host->turn);
+    client_free(host->client);
+    host->client = NULL;
+    for (int i = 0; i < host->app_count; i++) {
+        atomic_store(&host->apps[i]->awaited, true);
+        if (app_free(host->apps[i]->app)) {
+            free(host->apps[i]);
+        } else {
+            all_back = false;
+        }
+    }
+    if (!all_back) return; /* its thread still looks at us; the process is about to end */
+    router_free(host->router);
+    buffer_free(&host->name);
+    free(host->apps);
+    free(host);
+}
+
+static bool name_is_free(const Host *host, const AppConfig *config, char *problem, size_t problem_size)
+{
+    for (int i = 0; i < host->app_count; i++) {
+        if (strcmp(app_name(host->apps[i]->app), config->name) == 0) {
+            (void)snprintf(problem, problem_size, "there is an app %s already; %s needs another name", config->name, config->path);
+            return false;
+        }
+    }
+    return true;
+}
+
+App *host_add_app(Host *host, const AppConfig *config, char *problem, size_t problem_size)
+{
+    AppConfig own = *config;
+    HostApp *app = NULL;
+    HostApp **apps = NULL;
+
+    if (!name_is_free(host, config, problem, problem_size)) return NULL;
+    apps = realloc(host->apps, ((size_t)host->app_count + 1) * sizeof(HostApp *));
+    if (apps) host->apps = apps;
+    app = calloc(1, sizeof *app);
+    if (!apps || !app) {
+        (void)snprintf(problem, problem_size, "not enough memory for the app %s", config->name);
+        goto failed;
+    }
+    app->host = host;
+    own.port = host_port(app);
+    app->app = app_new(&own, problem, problem_size);
+    if (!app->app) goto failed;
+    app->number = router_add(host->router, app_inbox(app->app));
+    if (app->number < 0) {
+        (void)snprintf(problem, problem_size, "no room for the app %s", config->name);
+        goto failed;
+    }
+    host->apps[host->app_count++] = app; /* a number is never used again, so it stays there if it does not load */
+    atomic_store(&app->awaited, true);
+    bool loaded = app_load(app->app, problem, problem_size);
+    atomic_store(&app->awaited, false);
+    if (!loaded) return NULL;
+    if (host->stop_ms < (own.stop_ms ? own.stop_ms : APP_STOP_MS)) host->stop_ms = own.stop_ms ? own.stop_ms : APP_STOP_MS;
+    return app->app;
+
+failed:
+    if (app && app->app) (void)app_free(app->app);
+    free(app);
+    return NULL;
+}
+
+static void on_stopped(void *context)
+{
+    finish(context);
+}
+
+bool host_connect(Host *host, const Config *config, char *problem, size_t problem_size)
+{
+    ClientSink sink = {.context = host, .event = on_event, .reply = host_reply, .notice = on_notice, .stopped = on_stopped};
+    ClientConfig client = {.config = config, .log = host->log};
+
+    host->client = client_new(host->loop, &client, &sink, problem, problem_size);
+    return host->client != NULL;
+}
+
+bool host_start(Host *host)
+{
+    for (int i = 0; i < host->app_count; i++) {
+        if (!app_start(host->apps[i]->app)) return false;
+    }
+    host->state = HOST_RUNNING;
+    if (host->client) client_start(host->client);
+    return true;
+}
+
+/* --- the end ------------------------------------------------------------------------------------------------------------------ */
+
+static void finish(void *context)
+{
+    Host *host = context;
+
+    if (host->state == HOST_ENDED) return;
+    host->state = HOST_ENDED;
+    host->sink.ended(host->sink.context, host->clean);
+}
+
+static void close_connection(Host *host)
+{
+    host->state = HOST_CLOSING;
+    (void)loop_timer_set(host->loop, &host->limit, HEAP_NEVER);
+    if (host->client) {
+        client_stop(host->client);
+    } else {
+        loop_soon(host->loop, &host->finish);
+    }
+}
+
+static bool all_ended(const Host *host)
+{
+    for (int i = 0; i < host->app_count; i++) {
+        if (!host->apps[i]->has_ended) return false;
+    }
+    return true;
+}
+
+void host_app_ended(HostApp *app)
+{
+    app->has_ended = true;
+    if (app->host->state == HOST_STOPPING && all_ended(app->host)) close_connection(app->host);
+}
+
+/* The apps' time is over. */
+static void stop_limit(void *context)
+{
+    Host *host = context;
+
+    for (int i = 0; i < host->app_count; i++) {
+        const HostApp *app = host->apps[i];
+        AppStatus status;
+        if (app->has_ended) continue;
+        host->clean = false;
+        app_status(app->app, loop_now_ms(host->loop), &status);
+        log_print(host->log, LOG_ERROR, app_name(app->app), "it did not stop in time and is left behind%s%s",
+                  *status.running ? "; it runs " : "", status.running);
+    }
+    close_connection(host);
+}
+
+static void stop_apps(Host *host)
+{
+    bool running = host->state == HOST_RUNNING;
+
+    host_release_all(host);
+    (void)router_flush(host->router, host_pushed, host); /* what came before the stop is in front of it */
+    host->state = HOST_STOPPING;
+    for (int i = 0; i < host->app_count && running; i++) {
+        app_stop(host->apps[i]->app);
+    }
+    if (!running || all_ended(host)) {
+        close_connection(host);
+    } else {
+        (void)loop_timer_set(host->loop, &host->limit, loop_now_ms(host->loop) + host->stop_ms + STOP_GRACE_MS);
+    }
+}
+
+void host_stop(Host *host)
+{
+    switch (host->state) {
+    case HOST_NEW:
+    case HOST_RUNNING: stop_apps(host); break;
+    case HOST_STOPPING: stop_limit(host); break;
+    case HOST_CLOSING: loop_soon(host->loop, &host->finish); break;
+    case HOST_ENDED: break;
+    }
+}
+
+static void on_signal(void *context, int number)
+{
+    Host *host = context;
+
+    if (number == SIGHUP) {
+        if (host->hangup) host->hangup(host->hangup_context);
+        return;
+    }
+    const char *name = number == SIGINT ? "SIGINT" : "SIGTERM";
+    if (host->signal) {
+        log_print(host->log, LOG_WARN, NULL, "%s again: ending at once", name);
+        log_flush(host->log);
+        _exit(EXIT_FAILURE);
+    }
+    host->signal = name;
+    log_print(host->log, LOG_INFO, NULL, "%s: stopping; once more ends at once", name);
+    host_stop(host);
+}
+
+bool host_on_signals(Host *host, void (*hangup)(void *context), void *context)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+
+    host->hangup = hangup;
+    host->hangup_context = context;
+    return loop_on_signals(host->loop, signals, sizeof signals / sizeof *signals, on_signal, host);
+}
+
+/* --- to look at ------------------------------------------------------------------------------------------------------------- */
+
+void host_patterns(Host *host, const App *app, void (*each)(void *context, Slice pattern), void *context)
+{
+    for (int i = 0; i < host->app_count; i++) {
+        if (host->apps[i]->app == app) router_patterns(host->router, i, each, context);
+    }
+}
+
+Client *host_client(Host *host)
+{
+    return host->client;
+}
+
+void host_stats(const Host *host, HostStats *out)
+{
+    *out = host->stats;
+    if (host->pressing > 0) out->paused_ms += loop_now_ms(host->loop) - host->paused_since_ms;
+}

@@ -1,0 +1,87 @@
+/* host_pressure.c - apps that do not keep up: full inboxes stop the reading, handlers that do not return are named. */
+#include "host/host_private.h"
+
+/* --- backpressure ----------------------------------------------------------------------------------------------------------- */
+
+static void set_pressing(HostApp *app, bool presses)
+{
+    Host *host = app->host;
+
+    if (app->presses == presses) return;
+    app->presses = presses;
+    host->pressing += presses ? 1 : -1;
+    if (presses && host->pressing == 1) {
+        host->stats.pauses++;
+        host->paused_since_ms = loop_now_ms(host->loop);
+        if (host->client) client_pause(host->client, true);
+    } else if (!presses && host->pressing == 0) {
+        host->stats.paused_ms += loop_now_ms(host->loop) - host->paused_since_ms;
+        if (host->client) client_pause(host->client, false);
+    }
+}
+
+void host_pushed(void *context, int number)
+{
+    Host *host = context;
+    HostApp *app = host->apps[number];
+
+    host_arm_watch(host);
+    /* While stopping all reading goes on: responses are awaited, events are not delivered any more. */
+    if (host->state == HOST_RUNNING && inbox_pressure(app_inbox(app->app))) set_pressing(app, true);
+}
+
+void host_relieved(HostApp *app)
+{
+    /* It may have filled again since; being asked, the inbox then promises to call once more. */
+    if (app->presses && !inbox_pressure(app_inbox(app->app))) set_pressing(app, false);
+}
+
+void host_release_all(Host *host)
+{
+    for (int i = 0; i < host->app_count; i++) {
+        set_pressing(host->apps[i], false);
+    }
+}
+
+/* --- handlers that do not return --------------------------------------------------------------------------------------------- */
+
+static void tell(HostApp *app, const AppStatus *status, int64_t now_ms)
+{
+    uint64_t skipped;
+    const char *kind = strchr(status->running, '(') ? "handler " : ""; /* and not a task, a timer or the main chunk */
+
+    if (app->presses && log_allow(&app->holds, now_ms, HOST_REPEAT_MS, &skipped)) {
+        log_print(app->host->log, LOG_WARN, app_name(app->app),
+                  "it does not keep up: %zu messages (%zu KiB) wait, so nothing is read from the gateway%s%s",
+                  status->inbox.count, status->inbox.bytes >> 10, *status->running ? "; it runs " : "", status->running);
+    }
+    if (*status->running && status->busy_ms >= HOST_WATCH_MS && log_allow(&app->slow, now_ms, HOST_REPEAT_MS, &skipped)) {
+        log_print(app->host->log, LOG_WARN, app_name(app->app), "%s%s has been running for %.0f s", kind, status->running,
+                  (double)status->busy_ms / 1000);
+    }
+}
+
+void host_watch(void *context)
+{
+    Host *host = context;
+    int64_t now_ms = loop_now_ms(host->loop);
+    bool work_left = false;
+
+    for (int i = 0; i < host->app_count; i++) {
+        HostApp *app = host->apps[i];
+        AppStatus status;
+        if (app->has_ended) continue;
+        app_status(app->app, now_ms, &status);
+        if (*status.running || status.inbox.count > 0) work_left = true;
+        tell(app, &status, now_ms);
+    }
+    if (work_left) (void)loop_timer_set(host->loop, &host->watch, now_ms + HOST_WATCH_MS);
+}
+
+/* Runs only while there is something to watch, so that an idle host sleeps. */
+void host_arm_watch(Host *host)
+{
+    if (host->watch.node.position == 0) {
+        (void)loop_timer_set(host->loop, &host->watch, loop_now_ms(host->loop) + HOST_WATCH_MS);
+    }
+}

@@ -1,0 +1,69 @@
+/* host_private.h - what the files host*.c share. */
+#ifndef GATEHOUSE_HOST_HOST_PRIVATE_H
+#define GATEHOUSE_HOST_HOST_PRIVATE_H
+
+#include "host/host.h"
+#include "host/router.h"
+
+#include <stdatomic.h>
+
+#define HOST_WATCH_MS 1000  /* how often apps with work are looked at, while there are any */
+#define HOST_REPEAT_MS 10000 /* between two lines about the same app */
+
+/* An app and what the host knows of it. The app's thread uses the fields up to `ended`, and those only through posted work. */
+typedef struct {
+    Host *host;
+    App *app;
+    int number;              /* in the router; a request's session token has it in its upper 16 bits */
+    LoopWork relief, ended;  /* posted by the app's thread */
+    atomic_bool relief_posted;
+    atomic_bool awaited;     /* the I/O thread stands still until the app's has loaded or ended: it need not post */
+    bool presses;            /* its inbox is over its mark: the link is paused */
+    bool has_ended;
+    LogLimit slow, holds;    /* lines about it */
+} HostApp;
+
+/*     NEW ─host_start─► RUNNING ─host_stop─► STOPPING ─all apps ended─► CLOSING ─connection closed─► ENDED
+ *                                               └─ time limit: the apps that are left are left behind ─┘        */
+typedef enum { HOST_NEW, HOST_RUNNING, HOST_STOPPING, HOST_CLOSING, HOST_ENDED } HostState;
+
+struct Host {
+    Loop *loop;
+    Log *log;
+    HostSink sink;
+    HostState state;
+    Client *client;
+    Router *router;
+    HostApp **apps; /* by number; each stays where it is, since its thread points at it */
+    int app_count;
+    int pressing; /* apps under pressure */
+    bool clean;   /* no app was left behind */
+    int64_t paused_since_ms;
+    unsigned connection; /* of the events that come now */
+    int64_t wall_ms;     /* of this turn's first event; 0: none yet */
+    Buffer name;         /* of an event whose name has escapes */
+    int64_t stop_ms;     /* the longest of the apps' limits */
+    LoopTurn turn;
+    LoopTimer watch, limit;
+    LoopSoon finish;
+    const char *signal; /* that began the stop */
+    void (*hangup)(void *context);
+    void *hangup_context;
+    HostStats stats;
+};
+
+/* host_port.c: what an app asks for, from its thread to ours. */
+AppPort host_port(HostApp *app);
+void host_reply(void *context, const SessionReply *reply); /* of a ClientSink */
+
+/* host_pressure.c: inboxes that are full, handlers that do not return. */
+void host_pushed(void *context, int number); /* of router_flush */
+void host_relieved(HostApp *app);
+void host_watch(void *context);              /* of the timer */
+void host_arm_watch(Host *host);
+void host_release_all(Host *host);
+
+/* host.c */
+void host_app_ended(HostApp *app);
+
+#endif

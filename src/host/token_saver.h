@@ -1,0 +1,17 @@
+/* token_saver.h - stores the device token that a gateway issues on a thread of its own: the disk may take its time. */
+#ifndef GATEHOUSE_HOST_TOKEN_SAVER_H
+#define GATEHOUSE_HOST_TOKEN_SAVER_H
+
+#include "host/device_tokens.h"
+#include "host/log.h"
+
+typedef struct TokenSaver TokenSaver;
+
+/* `key` and its texts, and the log, are borrowed. NULL without memory. */
+TokenSaver *token_saver_new(const DeviceTokenKey *key, Log *log);
+void token_saver_free(TokenSaver *saver); /* waits for the one that is being stored; NULL is fine */
+
+/* Stores the token, NULL drops the stored one. What fails is logged. */
+void token_saver_put(TokenSaver *saver, const char *token);
+
+#endif
