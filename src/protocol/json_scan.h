@@ -96,7 +96,4 @@ const char *json_read_escape(const char *at, const char *end, uint32_t *code);
  * close - at + JSON_UNESCAPE_SLACK bytes. Returns the end of what was written, NULL for a bad escape or a control character. */
 char *json_unescape(const char *at, const char *close, const char *end, char *out);
 
-/* Whether the text is valid UTF-8; `error` tells where it is not, unless it is NULL. */
-bool json_check_utf8(Slice text, JsonError *error);
-
 #endif
