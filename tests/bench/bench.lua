@@ -1,5 +1,5 @@
--- The load of firehose through one Lua handler: reads two fields of each event, reports what it saw. SPECS as in run: ev:SIZE:COUNT:KIND,
--- seq:COUNT (requests one after the other), pipe:COUNT:WIDTH (requests side by side).
+-- The load of firehose through one Lua handler: reads two fields of each event, reports what it saw.
+-- BENCH_SPECS as in run: ev:SIZE:COUNT:KIND, seq:COUNT (requests one after the other), pipe:COUNT:WIDTH (side by side).
 
 local count, sum = 0, 0
 local finished

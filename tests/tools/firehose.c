@@ -5,6 +5,7 @@
  * bench.report{...} (printed as is), anything else -> ok.
  * dialect "legacy": event bodies are carried in `params` (what an older Go client
  * reads) instead of `payload`; responses always carry both `payload` and `result`. */
+#define _GNU_SOURCE
 #include "envelope.h"
 #include "events.h"
 #include <arpa/inet.h>
