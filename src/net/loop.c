@@ -22,6 +22,7 @@
 struct Loop {
     struct lws_context *lws;
     LoopWatches watches;
+    LoopLeftover *leftovers;
     int64_t now_ms;
     bool in_turn;
     bool stopped;
@@ -63,6 +64,12 @@ int64_t loop_now_ms(const Loop *loop)
 struct lws_context *loop_context(Loop *loop)
 {
     return loop->lws;
+}
+
+void loop_release_at_end(Loop *loop, LoopLeftover *leftover)
+{
+    leftover->next = loop->leftovers;
+    loop->leftovers = leftover;
 }
 
 LoopWatches *loop_watches(Loop *loop)
@@ -287,6 +294,7 @@ static bool make_context(Loop *loop)
 {
     lws_set_log_level(LLL_ERR, ignore_log);
     struct lws_context_creation_info info = {0};
+    /* LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT is for server.c to say, if it serves TLS: it costs 2 MiB of resident memory. */
     info.options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS;
     info.port = CONTEXT_PORT_NO_LISTEN;
     info.uid = -1; /* stay who we are */
@@ -295,6 +303,7 @@ static bool make_context(Loop *loop)
     info.fd_limit_per_thread = LOOP_MAX_DESCRIPTORS;
     loop->lws = lws_create_context(&info);
     if (!loop->lws) return false;
+    info.options = 0;
     info.protocols = loop_watch_protocols;
     info.vhost_name = "descriptors";
     loop->watches.vhost = lws_create_vhost(loop->lws, &info);

@@ -24,4 +24,12 @@ struct lws_context *loop_context(Loop *loop);
 /* Called first by every callback that libwebsockets makes: the turn has begun, the clock is read. */
 void loop_enter(Loop *loop);
 
+/* What libwebsockets may use until its end; `release` is called behind that. */
+typedef struct LoopLeftover LoopLeftover;
+struct LoopLeftover {
+    LoopLeftover *next;
+    void (*release)(LoopLeftover *leftover);
+};
+void loop_release_at_end(Loop *loop, LoopLeftover *leftover);
+
 #endif

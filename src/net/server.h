@@ -10,15 +10,15 @@ typedef struct Server Server;
 
 typedef struct {
     void *context;
-    void (*opened)(void *context, uint64_t peer);              /* peers are numbered 1, 2, … */
-    void (*text)(void *context, uint64_t peer, Slice text);    /* a whole message, borrowed */
+    void (*opened)(void *context, uint64_t peer);           /* peers are numbered 1, 2, … */
+    void (*text)(void *context, uint64_t peer, Slice text); /* a whole message, borrowed */
     void (*closed)(void *context, uint64_t peer, unsigned code);
 } ServerSink;
 
 /* Listens on a loopback or other address, port 0 for a free one. TLS when both files are given. Browsers are kept out: a request with
  * an Origin header or a Host that is neither loopback nor the listening address gets 403. NULL with a sentence in `problem`. */
-Server *server_new(Loop *loop, const char *address, unsigned port, const char *cert_file, const char *key_file, const ServerSink *sink,
-                   char *problem, size_t problem_size);
+Server *server_new(Loop *loop, const char *address, unsigned port, const char *cert_file, const char *key_file,
+                   const ServerSink *sink, char *problem, size_t problem_size);
 void server_free(Server *server); /* ends all peers, no callback after it */
 unsigned server_port(const Server *server);
 
