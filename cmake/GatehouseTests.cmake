@@ -73,7 +73,7 @@ function(gh_tests)
   file(GLOB tools CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/tools/*.c")
   foreach(source IN LISTS tools)
     cmake_path(GET source STEM target)
-    gh_program(${target} "${source}")
+    gh_program(${target} "${source}" OpenSSL::Crypto)
   endforeach()
 
   gh_script_tests(lint "test_*.py" LABEL lint COMMAND Python3::Interpreter FILE)
