@@ -129,7 +129,7 @@ void check_can_wait(lua_State *L, const char *who)
         luaL_error(L, "%s waits, which %s", who, reason);
     }
     if (!lua_isyieldable(L))
-        luaL_error(L, "%s waits, which is not possible inside a function that C calls back (table.sort, string.gsub, require, a metamethod …)", who);
+        luaL_error(L, "%s waits, which is not possible inside a function that C calls back (table.sort, string.gsub, require …)", who);
 }
 
 /* --- results ------------------------------------------------------------------------------------------------------------------ */
