@@ -208,23 +208,21 @@ static bool make_session(Client *client, const LinkTarget *target, const char *d
     return client->session != NULL;
 }
 
-/* The key under which a token is stored: what the configuration says, as it says it. */
+/* The gateway is known by its URL without the query. */
 static DeviceTokenKey token_key(const Client *client)
 {
     return (DeviceTokenKey){.state_dir = client->state_dir,
                             .device_id = identity_id(client->identity),
-                            .url = config_text(client->config.config, SETTING_URL),
+                            .url = client->shown_url,
                             .role = config_text(client->config.config, SETTING_ROLE)};
 }
 
-static bool read_target(const Config *config, LinkTarget *target, char *problem, size_t problem_size)
+static bool read_target(Client *client, LinkTarget *target, char *problem, size_t problem_size)
 {
-    char cause[256];
-    const char *url = config_text(config, SETTING_URL);
-
-    if (link_target_parse(url, target, cause, sizeof cause)) return true;
-    (void)snprintf(problem, problem_size, "%s: %s", config_origin(config, SETTING_URL), cause);
-    return false;
+    if (!link_target_parse(config_text(client->config.config, SETTING_URL), target, problem, problem_size)) return false;
+    (void)snprintf(client->shown_url, sizeof client->shown_url, "%s://%s%.*s", target->tls ? "wss" : "ws", target->authority,
+                   (int)strcspn(target->path, "?"), target->path);
+    return true;
 }
 
 static bool open_state(Client *client, char *device_token, char *problem, size_t problem_size)
@@ -261,7 +259,7 @@ Client *client_new(Loop *loop, const ClientConfig *config, const ClientSink *sin
     client->stopped = (LoopSoon){.run = on_stopped, .context = client};
     client->turn = (LoopTurn){.end = on_turn_end, .context = client};
 
-    bool made = read_target(config->config, &target, problem, problem_size) &&
+    bool made = read_target(client, &target, problem, problem_size) &&
                 open_state(client, device_token, problem, problem_size) &&
                 make_link(client, &target, config_token(config->config) || config_password(config->config) || *device_token, problem,
                           problem_size) &&
@@ -271,8 +269,6 @@ Client *client_new(Loop *loop, const ClientConfig *config, const ClientSink *sin
         client_free(client);
         return NULL;
     }
-    (void)snprintf(client->shown_url, sizeof client->shown_url, "%s://%s%.*s", target.tls ? "wss" : "ws", target.authority,
-                   (int)strcspn(target.path, "?"), target.path);
     loop_on_turn_end(loop, &client->turn);
     return client;
 }

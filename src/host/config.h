@@ -61,6 +61,9 @@ size_t config_app_count(const Config *config);
 const ConfigApp *config_app(const Config *config, size_t index);
 const ConfigApp *config_find_app(const Config *config, const char *name); /* NULL if there is none */
 
+/* Letters, digits, '_', '-' and '.', not '.' first, 64 at most: names of folders and columns of the log. */
+bool config_is_app_name(Slice name);
+
 /* "268435456", "64MiB", "1GiB", "512KiB" (also kB, MB, GB). False for what is no such size or does not fit. */
 bool config_parse_size(const char *text, size_t *bytes);
 

@@ -167,7 +167,7 @@ static bool load_app_member(const Loader *loader, ConfigApp *app, Slice key, Sli
     return false;
 }
 
-static bool is_app_name(Slice name)
+bool config_is_app_name(Slice name)
 {
     for (size_t i = 0; i < name.size; i++) {
         char c = name.data[i];
@@ -183,7 +183,7 @@ static bool load_app(const Loader *loader, Slice name, Slice section)
     JsonCursor cursor = json_cursor(section);
     Slice key, value;
 
-    if (!is_app_name(name)) {
+    if (!config_is_app_name(name)) {
         return config_fail(loader->problem, loader->problem_size,
                            "%s: apps: \"%.*s\" is no name for an app: letters, digits, '_', '-' and '.', 64 at most", loader->path,
                            SLICE_ARGS(name));

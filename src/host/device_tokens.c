@@ -79,6 +79,29 @@ bool device_tokens_get(const DeviceTokenKey *key, char token[DEVICE_TOKENS_TOKEN
     return done;
 }
 
+bool device_tokens_each(const char *state_dir, const char *device_id,
+                        void (*each)(void *context, const char *url, const char *role, int64_t saved_at_ms),
+                        void *context, char *message, size_t message_size)
+{
+    char path[PATH_MAX], url[2048], role[128];
+    Buffer content = buffer_with_headroom(0);
+    Slice tokens;
+    Slice entry;
+
+    if (!state_dir_path(state_dir, FILE_NAME, path, sizeof path, message, message_size)) return false;
+    bool done = load(path, device_id, &content, &tokens, message, message_size);
+    JsonCursor cursor = json_cursor(tokens);
+    while (done && json_next_element(&cursor, &entry)) {
+        int64_t saved_at_ms = 0;
+        (void)json_get_int(json_find(entry, "savedAtMs"), &saved_at_ms);
+        if (!json_copy_string(json_find(entry, "url"), url, sizeof url)) continue;
+        (void)json_copy_string(json_find(entry, "role"), role, sizeof role);
+        each(context, url, role, saved_at_ms);
+    }
+    wipe(&content);
+    return done;
+}
+
 static void write_entry(Buffer *out, const DeviceTokenKey *key, const char *token, int64_t now_ms)
 {
     buffer_append_char(out, '{');

@@ -26,4 +26,9 @@ bool device_tokens_get(const DeviceTokenKey *key, char token[DEVICE_TOKENS_TOKEN
 bool device_tokens_put(const DeviceTokenKey *key, const char *token, int64_t now_ms, char *message,
                        size_t message_size);
 
+/* Calls `each` for every stored token, with what it is for; the token itself is not shown. False with a sentence in `message`. */
+bool device_tokens_each(const char *state_dir, const char *device_id,
+                        void (*each)(void *context, const char *url, const char *role, int64_t saved_at_ms),
+                        void *context, char *message, size_t message_size);
+
 #endif

@@ -36,8 +36,8 @@ int state_lock_take(const char *state_dir, char *problem, size_t problem_size)
         return -1;
     }
     int size = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
-    /* Who reads the pid only prints it: a disk that is full does not matter. */
-    if (ftruncate(lock, 0) == 0 && pwrite(lock, pid, (size_t)size, 0) != size) (void)ftruncate(lock, 0);
+    bool told = ftruncate(lock, 0) == 0 && pwrite(lock, pid, (size_t)size, 0) == size;
+    (void)told; /* it is only for a message: a disk that is full does not matter */
     return lock;
 }
 

@@ -1,0 +1,23 @@
+/* apps.h - which apps a command line means: scripts, folders, names from gatehouse.lua. */
+#ifndef GATEHOUSE_CLI_APPS_H
+#define GATEHOUSE_CLI_APPS_H
+
+#include "cli/context.h"
+#include "host/host.h"
+
+typedef struct {
+    char name[65];
+    char path[4096];
+    const char *settings; /* gw.app.config; NULL: none. Borrowed from the Config */
+    size_t memory_bytes;
+} AppChoice;
+
+/* The arguments, or without any all apps of the configuration. An argument is a script, a folder with init.lua, or the name of a
+ * configured app; what the configuration has under that name applies. The caller frees `*apps`. Returns CLI_OK, or a status after
+ * having said what is wrong: no app, no name for one, two of one name. */
+int apps_choose(const Context *context, AppChoice **apps, size_t *count);
+
+/* The data folder of an app, made if it is not there. False with a sentence in `problem`. */
+bool apps_data_dir(const char *state_dir, const char *name, char *path, size_t path_size, char *problem, size_t problem_size);
+
+#endif

@@ -1,0 +1,7 @@
+/* main.c - argv to a subcommand. */
+#include "cli/command.h"
+
+int main(int argc, char **argv)
+{
+    return command_main(argc, argv);
+}
