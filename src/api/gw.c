@@ -5,6 +5,7 @@
 
 #include <limits.h>
 #include <stdio.h>
+#include <time.h>
 
 #define SUBSCRIPTION "gatehouse.subscription"
 #define PATTERN_BYTES 200
@@ -88,7 +89,9 @@ static int gw_info(lua_State *L)
 
 static int gw_now(lua_State *L)
 {
-    lua_pushnumber(L, (lua_Number)generation_now_ms() / 1000);
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now); /* the clock of timers */
+    lua_pushnumber(L, (lua_Number)now.tv_sec + (lua_Number)now.tv_nsec / 1e9);
     return 1;
 }
 

@@ -131,6 +131,7 @@ static void collect_warning(void *context, const char *piece, int more)
 {
     Warning *warning = context;
     size_t size = strlen(piece), room = sizeof warning->text - warning->size;
+    if (warning->size == 0 && !more && *piece == '@') return; /* "@on", "@off": for Lua's own switch */
     if (size > room) size = room;
     memcpy(warning->text + warning->size, piece, size);
     warning->size += size;

@@ -89,7 +89,9 @@ static int set(lua_State *L)
 static int following(lua_State *L)
 {
     lua_settop(L, 2);
-    return lua_next(L, lua_upvalueindex(1)) ? 2 : 1;
+    if (lua_next(L, lua_upvalueindex(1))) return 2;
+    lua_pushnil(L);
+    return 1;
 }
 
 static int pairs(lua_State *L)
