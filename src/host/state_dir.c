@@ -88,6 +88,6 @@ bool state_dir_path(const char *state_dir, const char *name, char *path, size_t 
                     size_t message_size)
 {
     if (join(path, path_size, state_dir, name)) return true;
-    snprintf(message, message_size, "the path of %s in the state folder is too long", name);
+    snprintf(message, message_size, "the path of the state folder is too long");
     return false;
 }
