@@ -322,3 +322,17 @@ int64_t cron_next(const Cron *cron, int64_t after_s)
     }
     return INT64_MAX;
 }
+
+bool cron_beat(const Cron *cron, bool once, bool busy, int64_t now_s, int64_t *due_s)
+{
+    int64_t next_s = cron_next(cron, now_s);
+    if (now_s < *due_s) {
+        /* Beats that a clock comes to again, set back a little, are not repeated. Set back by more than that, it was wrong before. */
+        if (*due_s - next_s > CRON_SET_BACK_S) *due_s = next_s;
+        return false;
+    }
+    if (once && busy) return false; /* it stays due */
+    bool missed = now_s - *due_s >= CRON_MISSED_S;
+    *due_s = next_s;
+    return !busy && (once || !missed);
+}

@@ -29,4 +29,11 @@ bool cron_parse(const char *text, Cron *out, char *problem, size_t problem_size)
  * the system's calendar can tell. */
 int64_t cron_next(const Cron *cron, int64_t after_s);
 
+#define CRON_MISSED_S 60         /* a beat whose minute has passed is a missed one */
+#define CRON_SET_BACK_S 10800    /* three hours: more than what clocks are moved by twice a year */
+
+/* A look at the clock: moves *due_s, the beat that is waited for, and returns whether a call is to be made now. `busy`: the last call
+ * still runs. Missed beats are left out, or, with `once`, made up for by one call as soon as that is possible. */
+bool cron_beat(const Cron *cron, bool once, bool busy, int64_t now_s, int64_t *due_s);
+
 #endif

@@ -14,8 +14,6 @@
 
 #define CLASS "gatehouse.timer"
 #define LOOK_AGAIN_MS 60000
-#define MISSED_S 60             /* a minute that has passed is a missed one */
-#define SET_BACK_S (3 * 3600)   /* the most that changes of clocks, and what corrects them, amount to */
 
 typedef enum { TIMER_AFTER, TIMER_EVERY, TIMER_CRON } TimerKind;
 
@@ -98,13 +96,8 @@ static void fire_every(lua_State *L, Timer *timer)
 
 static void fire_cron(lua_State *L, Timer *timer)
 {
-    int64_t now_ms = wall_ms(), now_s = now_ms / 1000, next_s = cron_next(&timer->cron, now_s);
-    bool due = now_s >= timer->due_s, missed = now_s - timer->due_s >= MISSED_S, busy = task_alive(L, timer->task);
-    bool stays_due = due && timer->once && busy;
-    bool runs = due && !busy && (!missed || timer->once);
-    /* Beats that the clock comes to again after it was set back a little are left out; after more than that, it was wrong before. */
-    bool set_back = !due && timer->due_s - next_s > SET_BACK_S;
-    if ((due && !stays_due) || set_back) timer->due_s = next_s;
+    int64_t now_ms = wall_ms();
+    bool runs = cron_beat(&timer->cron, timer->once, task_alive(L, timer->task), now_ms / 1000, &timer->due_s);
     set_cron(L, timer, now_ms);
     if (runs) call(L, timer);
 }

@@ -223,7 +223,7 @@ static void a_call_that_raises_does_not_end_every(void **state)
     rig_free(rig);
 }
 
-/* The next minute is too far away for a test; that it fires is shown by test_cron.c and by every, whose way it goes. */
+/* The next minute is too far away for a test: test_cron.c shows when it calls. */
 static void cron_is_set_and_checked(void **state)
 {
     (void)state;

@@ -220,13 +220,43 @@ static void what_is_refused(void **state)
     assert_false(cron_parse(long_text, &cron, problem, sizeof problem));
 }
 
+/* One look at the clock: whether it calls, and which beat it waits for afterwards. */
+static void look(const char *now, const char *due, bool once, bool busy, bool calls, const char *due_after)
+{
+    Cron cron = parsed("0 * * * *");
+    int64_t due_s = utc(due);
+    if (cron_beat(&cron, once, busy, utc(now), &due_s) != calls) fail_msg("at %s, due %s: calls: %d expected", now, due, calls);
+    if (due_s != utc(due_after)) fail_msg("at %s, due %s: then due %lld, expected %s", now, due, (long long)due_s, due_after);
+}
+
+static void beats(void **state)
+{
+    (void)state;
+    static const bool skip = false, once = true, idle = false, busy = true;
+    use_zone(UTC);
+    /* Not yet; on time; late within the minute. */
+    look("2026-01-01 08:59:59", "2026-01-01 09:00:00", skip, idle, false, "2026-01-01 09:00:00");
+    look("2026-01-01 09:00:00", "2026-01-01 09:00:00", skip, idle, true, "2026-01-01 10:00:00");
+    look("2026-01-01 09:00:59", "2026-01-01 09:00:00", skip, idle, true, "2026-01-01 10:00:00");
+    /* The last call still runs: left out, or still due. */
+    look("2026-01-01 09:00:00", "2026-01-01 09:00:00", skip, busy, false, "2026-01-01 10:00:00");
+    look("2026-01-01 09:00:00", "2026-01-01 09:00:00", once, busy, false, "2026-01-01 09:00:00");
+    look("2026-01-01 09:07:00", "2026-01-01 09:00:00", once, idle, true, "2026-01-01 10:00:00");
+    /* The machine slept over three beats: left out, or one call for all of them. */
+    look("2026-01-01 11:30:00", "2026-01-01 09:00:00", skip, idle, false, "2026-01-01 12:00:00");
+    look("2026-01-01 11:30:00", "2026-01-01 09:00:00", once, idle, true, "2026-01-01 12:00:00");
+    /* The clock was set back: a little, nothing is repeated; by days, it begins anew. */
+    look("2026-01-01 08:30:00", "2026-01-01 11:00:00", skip, idle, false, "2026-01-01 11:00:00");
+    look("2025-12-30 08:30:00", "2026-01-01 11:00:00", skip, idle, false, "2025-12-30 09:00:00");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fields_and_names),  cmocka_unit_test(shorthands),        cmocka_unit_test(day_and_weekday),
         cmocka_unit_test(leap_years),        cmocka_unit_test(zones),             cmocka_unit_test(clocks_go_forward),
         cmocka_unit_test(clocks_go_back),    cmocka_unit_test(what_is_refused),
-        cmocka_unit_test(agrees_with_a_walk_over_all_minutes),
+        cmocka_unit_test(agrees_with_a_walk_over_all_minutes), cmocka_unit_test(beats),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
