@@ -1,8 +1,9 @@
 /* json_decode.c - pushes Lua values while it reads JSON.
  *
- * Two things make it fast beside the scanning: tables are created with the size that the last container at the same depth
- * had, since the elements of a list are alike and events of one kind follow each other; and an error is not described here:
- * whoever reads valid text pays nothing for it, and for the others json_validate reads the text again. */
+ * Beside the scanning three things make it fast. Tables are created with the size that the last container at the same depth
+ * had, since the elements of a list are alike and events of one kind follow each other. For the same reason keys repeat: the
+ * short ones are kept as Lua strings, found by a cheaper hash than Lua's. And errors are not described here: whoever reads
+ * valid text pays nothing for it, and for the others json_validate reads the text again. */
 #include "api/json_private.h"
 #include "protocol/json_scan.h"
 
@@ -11,12 +12,23 @@
 #define SIZE_HINT_MAX 64                /* members or elements: no more are reserved on the strength of a memory */
 #define SCRATCH_KEPT_BYTES (512u << 10) /* a larger one is given back after its text */
 
-/* What the decoder remembers from text to text: a userdata in the registry. Its user value anchors the scratch memory. */
+#define KEYS 256         /* a power of 2 */
+#define KEY_BYTES_MAX 16 /* longer ones are rarely names of fields */
+
 typedef struct {
-    char *scratch; /* for strings with escapes; NULL at first */
+    char text[KEY_BYTES_MAX];
+    unsigned size; /* 0: none is kept here */
+} Key;
+
+/* What the decoder remembers from text to text: a userdata in the registry. */
+typedef struct {
+    char *scratch; /* for strings with escapes; NULL at first. Anchored as user value 1 */
     size_t scratch_bytes;
     unsigned char members[JSON_MAX_DEPTH + 1], elements[JSON_MAX_DEPTH + 1]; /* of the last container at each depth */
+    Key keys[KEYS]; /* their Lua strings are in the table that is user value 2, from index 1 on */
 } Decoder;
+
+enum { SCRATCH_VALUE = 1, KEYS_VALUE = 2 };
 
 static const char decoder_key; /* its address is the key in the registry */
 
@@ -24,6 +36,7 @@ typedef struct {
     lua_State *L;
     Decoder *decoder;
     const char *end;
+    int keys; /* index on the stack of the table of keys */
     unsigned depth;
 } Decoding;
 
@@ -40,7 +53,7 @@ static void set_scratch(Decoding *decoding, size_t bytes)
     } else {
         lua_pushnil(L);
     }
-    lua_setiuservalue(L, -2, 1);
+    lua_setiuservalue(L, -2, SCRATCH_VALUE);
     lua_pop(L, 1);
     decoding->decoder->scratch = scratch;
     decoding->decoder->scratch_bytes = bytes;
@@ -70,6 +83,44 @@ static const char *push_string(Decoding *decoding, const char *at)
     if (*stop == '\\') return push_escaped_string(decoding, text, stop);
     if (*stop != '"') return NULL;
     lua_pushlstring(decoding->L, text, (size_t)(stop - text));
+    return stop + 1;
+}
+
+static bool is_key(const Key *key, const char *text, size_t size, const char *end)
+{
+    if (key->size != size) return false;
+#ifdef __SSE2__
+    if (end - text >= JSON_VECTOR) {
+        int equal = _mm_movemask_epi8(_mm_cmpeq_epi8(json_load(text), json_load(key->text)));
+        return (~(unsigned)equal & ((1u << size) - 1)) == 0;
+    }
+#else
+    (void)end;
+#endif
+    return memcmp(key->text, text, size) == 0;
+}
+
+static const char *push_key(Decoding *decoding, const char *at)
+{
+    lua_State *L = decoding->L;
+    const char *text = at + 1, *end = decoding->end;
+    const char *stop = json_plain_end(text, end);
+    size_t size = (size_t)(stop - text);
+    if (size - 1 >= KEY_BYTES_MAX || stop == end || *stop != '"') return push_string(decoding, at); /* the empty one too */
+
+    unsigned char first = (unsigned char)text[0], middle = (unsigned char)text[size / 2], last = (unsigned char)stop[-1];
+    size_t slot = (first * 5u + middle * 11u + last * 23u + size) % KEYS;
+    Key *key = &decoding->decoder->keys[slot];
+    lua_Integer index = (lua_Integer)slot + 1;
+    if (is_key(key, text, size, end)) {
+        lua_rawgeti(L, decoding->keys, index);
+        return stop + 1;
+    }
+    lua_pushlstring(L, text, size);
+    lua_pushvalue(L, -1);
+    lua_rawseti(L, decoding->keys, index);
+    memcpy(key->text, text, size);
+    key->size = (unsigned)size;
     return stop + 1;
 }
 
@@ -105,7 +156,7 @@ static const char *push_object(Decoding *decoding, const char *at)
     lua_createtable(L, 0, *hint);
     for (;;) {
         if (at == end || *at != '"') return NULL;
-        at = push_string(decoding, at);
+        at = push_key(decoding, at);
         if (!at) return NULL;
         at = json_skip_space(at, end);
         if (at == end || *at != ':') return NULL;
@@ -188,20 +239,16 @@ static const char *push_value(Decoding *decoding, const char *at)
     }
 }
 
-static Decoder *decoder_of(lua_State *L)
-{
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &decoder_key);
-    Decoder *decoder = lua_touserdata(L, -1);
-    lua_pop(L, 1);
-    return decoder;
-}
-
 void json_open_decoder(lua_State *L)
 {
-    if (decoder_of(L)) return;
-    Decoder *decoder = lua_newuserdatauv(L, sizeof *decoder, 1);
-    *decoder = (Decoder){0};
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &decoder_key);
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &decoder_key) == LUA_TNIL) {
+        Decoder *decoder = lua_newuserdatauv(L, sizeof *decoder, 2);
+        *decoder = (Decoder){0};
+        lua_createtable(L, KEYS, 0);
+        lua_setiuservalue(L, -2, KEYS_VALUE);
+        lua_rawsetp(L, LUA_REGISTRYINDEX, &decoder_key);
+    }
+    lua_pop(L, 1);
 }
 
 bool json_push(lua_State *L, Slice text, JsonError *error)
@@ -209,10 +256,16 @@ bool json_push(lua_State *L, Slice text, JsonError *error)
     int top = lua_gettop(L);
     JsonError found = {0, "not enough memory"}; /* for the Lua stack, if the text is valid */
     if (text.data && lua_checkstack(L, 8)) {
-        Decoding decoding = {.L = L, .decoder = decoder_of(L), .end = text.data + text.size};
+        lua_rawgetp(L, LUA_REGISTRYINDEX, &decoder_key);
+        Decoding decoding = {.L = L, .decoder = lua_touserdata(L, -1), .end = text.data + text.size, .keys = top + 1};
+        lua_getiuservalue(L, -1, KEYS_VALUE);
+        lua_replace(L, top + 1);
         const char *behind = push_value(&decoding, text.data);
         if (decoding.decoder->scratch_bytes > SCRATCH_KEPT_BYTES) set_scratch(&decoding, 0);
-        if (behind && json_skip_space(behind, decoding.end) == decoding.end) return true;
+        if (behind && json_skip_space(behind, decoding.end) == decoding.end) {
+            lua_replace(L, top + 1);
+            return true;
+        }
         lua_settop(L, top);
     }
     json_validate(text, &found);

@@ -194,22 +194,19 @@ static char *put_utf8(char *out, uint32_t code)
     return out;
 }
 
+/* What the byte behind a backslash stands for; 0 for 'u' and for what is no escape. */
+static const char short_escapes[256] = {
+    ['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b',
+    ['f'] = '\f', ['n'] = '\n',  ['r'] = '\r', ['t'] = '\t',
+};
+
 const char *json_read_escape(const char *at, const char *end, uint32_t *code)
 {
     if (end - at < 2) return NULL;
     at += 2;
-    switch (at[-1]) {
-    case '"':
-    case '\\':
-    case '/': *code = (unsigned char)at[-1]; return at;
-    case 'b': *code = '\b'; return at;
-    case 'f': *code = '\f'; return at;
-    case 'n': *code = '\n'; return at;
-    case 'r': *code = '\r'; return at;
-    case 't': *code = '\t'; return at;
-    case 'u': break;
-    default: return NULL;
-    }
+    *code = (unsigned char)short_escapes[(unsigned char)at[-1]];
+    if (*code) return at;
+    if (at[-1] != 'u') return NULL;
     if (!read_hex4(at, end, code)) return NULL;
     at += 4;
     if (*code < 0xD800 || *code > 0xDFFF) return at;
@@ -241,11 +238,15 @@ char *json_unescape(const char *at, const char *close, const char *end, char *ou
         (void)end;
 #endif
         if (*at == '\\') {
-            uint32_t code = 0;
-            const char *behind = json_read_escape(at, close, &code);
-            if (!behind) return NULL;
+            uint32_t code = close - at < 2 ? 0 : (unsigned char)short_escapes[(unsigned char)at[1]];
+            if (code) {
+                *out++ = (char)code;
+                at += 2;
+                continue;
+            }
+            at = json_read_escape(at, close, &code);
+            if (!at) return NULL;
             out = put_utf8(out, code);
-            at = behind;
         } else if ((unsigned char)*at >= 0x20) {
             *out++ = *at++;
         } else {
