@@ -1,0 +1,183 @@
+---@meta
+-- The gateway: its events, requests to it, and what the app keeps.
+--
+-- An app is a file, or a folder with `init.lua`. Its main chunk runs once, before the connection is opened for the first time: it registers
+-- handlers and returns. From then on everything happens in handlers, timers and tasks, one at a time; there are no threads and no locks.
+--
+-- **Events of the host** begin with `@`:
+--
+-- | event | payload | when |
+-- |---|---|---|
+-- | `@start` | `generation`, `reason` | the app begins to take events; connected or not |
+-- | `@ready` | `protocol`, `connection`, `conn_id`, `server`, `scopes`, `methods`, `events`, `policy`, `snapshot` | after every handshake, before any other event of that connection |
+-- | `@closed` | `code`, `reason`, `retry_ms`, `error` | a connection ended, or could not be made; the host connects again by itself after `retry_ms` |
+-- | `@paused` | `code`, `message`, `hint`, `retry_ms` | only the operator can help (pairing, wrong token); without `retry_ms` the host does not try again by itself |
+-- | `@gap` | `expected`, `received` | events are missing between these two numbers: read again what you keep a copy of |
+-- | `@stop` | none | the app is about to end; requests that wait have been cancelled. A few seconds are left |
+--
+-- **Order.** For one handler events are handled in the order of their arrival, one after the other: the next one waits until the handler
+-- returned, also while it waits for a response. Different handlers do not wait for each other; they start in the order of their registration.
+-- A handler that raises is logged with a traceback and stops nothing.
+--
+-- **Errors.** What can go wrong at run time comes back as `nil, err`, where `err` is a [gw.Error](#gwerror). Misuse, such as a wrong type or a misspelt
+-- option, raises.
+gw = {}
+
+---An error that came back as the second result. As text it is a sentence: `sessions.describe failed: UNAVAILABLE: try later`.
+---
+---Codes of the host: `NOT_CONNECTED`, `DISCONNECTED`, `TIMEOUT`, `CANCELLED`, `QUEUE_FULL`, `TOO_LARGE`, `BAD_PARAMS`, `BAD_RESPONSE`. The gateway's keep what it
+---sent: `INVALID_REQUEST`, `FORBIDDEN`, `UNAVAILABLE`, …
+---@class gw.Error
+---@field code string  what kind of error, for programs
+---@field message string  what happened, for people
+---@field method? string  the method of `gw.send`
+---@field details? any  what the gateway added; `details.code` is often finer than `code`
+---@field retryable? boolean  the same request may succeed later
+---@field retry_after_ms? integer  milliseconds to wait before that
+---@field sent? boolean  with `DISCONNECTED`: whether the request had been sent, so that it may have been carried out
+
+---What a handler gets beside the payload.
+---@class gw.Event
+---@field name string  of the event, useful with a prefix
+---@field seq? integer  the gateway's number of it, when it numbers this event
+---@field received_ms integer  when it arrived, in milliseconds since 1970
+---@field connection integer  1 for the first connection that became ready, 2 for the next, …
+---@field state_version? table  of events that carry it: `presence`, `health`
+
+---@class gw.HandlerOptions
+---@field concurrency? integer  events handled at a time; 1 by default
+---@field key? fun(payload: any): any  events with the same key are handled in order, those of different keys side by side. Not together with `concurrency`
+---@field queue? integer  events that may wait for this handler (with `key`: for each key); the oldest is dropped, and counted, for a newer one. No bound of its own by default
+
+---Calls a function for every event of that name, prefix or, with `"*"`, for every event of the gateway.
+---
+---A prefix ends in `*`: `"session.*"`. Events of the host are heard by their exact names only. A payload's arrays and objects are tables,
+---its `null` is `json.null`, its integers are integers. Handlers of one event share the payload: do not change it.
+---
+---```lua
+---gw.on("agent", function(payload, event)
+---  if payload.stream == "lifecycle" then log.info(payload.data.phase, { run = payload.runId, seq = event.seq }) end
+---end)
+---
+---gw.on("session.message", store, { key = function(payload) return payload.sessionKey end })
+---```
+---@param event string  a name, a prefix that ends in `*`, or `"*"`
+---@param fn fun(payload: any, event: gw.Event)  the handler
+---@param options? gw.HandlerOptions
+---@return gw.Subscription
+function gw.on(event, fn, options) end
+
+---The same for the next such event only.
+---
+---```lua
+---gw.once("@ready", function(hello) log.info("first connection", { server = hello.server.version }) end)
+---```
+---@param event string  as for gw.on
+---@param fn fun(payload: any, event: gw.Event)  the handler
+---@return gw.Subscription
+function gw.once(event, fn) end
+
+---What gw.on and gw.once give. Letting go of it does not end it.
+---@class gw.Subscription
+local Subscription = {}
+
+---Ends it. Events that wait for the handler are not handled any more; a call that runs goes on.
+---@return boolean cancelled  false if it had ended already
+function Subscription:cancel() end
+
+---@class gw.SendOptions
+---@field timeout? number  seconds until the answer must be there; 30 by default
+---@field wait? number  seconds to wait for a connection; 0 by default: not connected is `NOT_CONNECTED` at once
+---@field final? boolean  methods that answer twice (`agent`): wait for the second answer
+---@field on_accepted? fun(payload: any)  with `final`: called with the first answer
+---@field idempotent? boolean  adds an `idempotencyKey` to the params, unless there is one, and sends again under it after a reconnect, within `timeout`
+
+---Sends a request and waits for its answer. Other handlers, timers and tasks run meanwhile.
+---
+---Only handlers, timers and tasks can wait: in the main chunk, where there is no connection yet, it raises, and so it does in coroutines that the script made itself
+---and inside functions that C calls back (`table.sort`, `string.gsub`). Every request ends exactly once: with its answer or with an error.
+---
+---The gateway is strict about params: an unknown field is refused, and so is `{}` for an empty array. Write `json.array {}` for that.
+---A missing scope is also reported in the log, with its name and the setting that grants it.
+---
+---```lua
+---local session, err = gw.send("sessions.describe", { key = payload.sessionKey })
+---if not session then return log.warn("describe failed", err) end
+---```
+---@param method string  as in `gw.info().methods`
+---@param params? table  an object; left out by default
+---@param options? gw.SendOptions
+---@return any payload  of the response; `json.null` if it has none
+---@return gw.Error? err  with nil before it
+function gw.send(method, params, options) end
+
+---@class gw.Info
+---@field state string  `"stopped"`, `"connecting"`, `"handshake"`, `"ready"`, `"waiting"` or `"paused"`
+---@field connection? integer  how many connections have become ready
+---@field protocol? integer  4 or 3. This and what follows: while it is ready
+---@field server_version? string
+---@field conn_id? string  the gateway's name for the connection
+---@field scopes? string[]  granted by the gateway
+---@field methods? string[]  of the gateway
+---@field events? string[]  of the gateway
+---@field policy? table  `maxPayload`, `maxBufferedBytes`, `tickIntervalMs`
+
+---What is known of the connection, as of the message that is being handled. A new table each time.
+---
+---```lua
+---if gw.info().state ~= "ready" then log.warn("not connected") end
+---```
+---@return gw.Info
+function gw.info() end
+
+---The time of a clock that is never set, in seconds: for measuring. `os.time()` tells the date.
+---
+---```lua
+---local before = gw.now()
+---gw.send("status")
+---log.info("answered", { seconds = gw.now() - before })
+---```
+---@return number seconds  from some point in the past
+function gw.now() end
+
+---Reads a file of the app's folder.
+---
+---Codes: `NOT_FOUND`, `BAD_PATH` (absolute, or with `..`), `TOO_LARGE` (for the app's memory), `READ_FAILED`.
+---
+---```lua
+---local words, err = gw.read_file("data/words.txt")
+---```
+---@param path string  relative to the app's folder
+---@return string? text
+---@return gw.Error? err
+function gw.read_file(path) end
+
+---@class gw.App
+---@field name string  of the app
+---@field generation integer  1 for the first load, 2 after a reload, …
+---@field data_dir? string  a folder of its own that stays
+---@field config table  its section of the configuration
+
+---What the app is.
+---
+---```lua
+---local limit = gw.app.config.limit or 10
+---```
+---@type gw.App
+gw.app = {}
+
+---Data that is there again after a restart: saved into `state.json` of the app's data folder when it stops.
+---
+---It holds plain data: strings (UTF-8), numbers, booleans and tables of them, with strings as names. A value that cannot be carried is an error where it is assigned to a
+---field of `gw.state`, with its path. What is put into a table that is in there already is looked at when the state is saved: then it is an
+---error in the log, and that field of `gw.state` is left out. Metatables are not carried.
+---
+---It is no table itself: `pairs` works, `next` does not. A file that is broken is moved aside with a warning and never overwritten.
+---
+---```lua
+---gw.state.failures = (gw.state.failures or 0) + 1
+---gw.state.sessions = gw.state.sessions or {}
+---gw.state.sessions[payload.sessionKey] = { seen = os.time() }
+---```
+---@type table<string, any>
+gw.state = {}
