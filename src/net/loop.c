@@ -338,6 +338,11 @@ void loop_free(Loop *loop)
     loop_unwatch(loop->timer_watch);
     loop_watches_apply(&loop->watches);
     if (loop->lws) lws_context_destroy(loop->lws);
+    while (loop->leftovers) {
+        LoopLeftover *next = loop->leftovers->next;
+        loop->leftovers->release(loop->leftovers);
+        loop->leftovers = next;
+    }
     heap_free(&loop->timers);
     free(loop);
 }

@@ -19,7 +19,8 @@
 
 typedef struct {
     atomic_int owners;
-    int done_fd; /* the thread's end of the pipe */
+    atomic_bool answered; /* orders what is below between the two threads; the pipe only wakes */
+    int done_fd;          /* the thread's end of the pipe */
     char host[256];
     unsigned port;
     AddressList addresses;
@@ -65,6 +66,7 @@ static void *look_up(void *context)
     }
     if (lookup->addresses.count == 0)
         snprintf(lookup->problem, sizeof lookup->problem, "%s", explain(error ? error : EAI_NONAME));
+    atomic_store_explicit(&lookup->answered, true, memory_order_release);
     close(lookup->done_fd);
     lookup_release(lookup);
     return NULL;
@@ -74,6 +76,7 @@ static void on_done(void *context)
 {
     Resolver *resolver = context;
     Lookup *lookup = resolver->lookup;
+    if (!atomic_load_explicit(&lookup->answered, memory_order_acquire)) return;
     ResolverDone *done = resolver->done;
     void *done_context = resolver->context;
     loop_unwatch(resolver->watch);
