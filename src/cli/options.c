@@ -67,6 +67,21 @@ static void tell_unknown(const struct option *table, size_t count, const char *g
     (void)snprintf(problem, problem_size, "there is no option %s%s", word, hint);
 }
 
+/* The word that getopt has just read: `--url=…`, or `--url` in front of its value. */
+static const char *option_word(char *const *argv, const char *value)
+{
+    return argv[value && value == argv[optind - 1] ? optind - 2 : optind - 1];
+}
+
+/* getopt takes abbreviations, too. But `--token SECRET` must not pass for --token-file, nor a script break with the next option. */
+static bool is_whole_name(char *const *argv, const char *value, const char *name)
+{
+    const char *word = option_word(argv, value);
+    size_t size = strcspn(word, "=");
+
+    return size == strlen(name) + 2 && strncmp(word + 2, name, size - 2) == 0;
+}
+
 bool options_parse(const OptionList *lists, size_t list_count, int argc, char **argv, Parsed *out, char *problem, size_t problem_size)
 {
     struct option table[OPTION_END + 1];
@@ -93,7 +108,13 @@ bool options_parse(const OptionList *lists, size_t list_count, int argc, char **
                 tell_unknown(table, count, argv[optind - 1], problem, problem_size);
             }
             return false;
-        default: out->values[id] = optarg ? optarg : ""; break;
+        default:
+            if (!is_whole_name(argv, optarg, option_infos[id].name)) {
+                tell_unknown(table, count, option_word(argv, optarg), problem, problem_size);
+                return false;
+            }
+            out->values[id] = optarg ? optarg : "";
+            break;
         }
     }
     out->arguments = argv + optind;

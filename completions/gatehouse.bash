@@ -1,0 +1,54 @@
+# Completion for bash: source it, or install it as /usr/share/bash-completion/completions/gatehouse
+
+_gatehouse()
+{
+    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+    local commands='run call tail check device help'
+    local local_settings='--config --state-dir --log-level --log-format'
+    local settings="$local_settings --url --token-file --scopes --caps --role --ca-file --tls-fingerprint --display-name --allow-insecure"
+    COMPREPLY=()
+
+    case $previous in
+    --config | --token-file | --ca-file)
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
+    --state-dir)
+        mapfile -t COMPREPLY < <(compgen -d -- "$current")
+        return
+        ;;
+    --log-level)
+        mapfile -t COMPREPLY < <(compgen -W 'debug info warn error' -- "$current")
+        return
+        ;;
+    --log-format)
+        mapfile -t COMPREPLY < <(compgen -W 'human json' -- "$current")
+        return
+        ;;
+    --url | --scopes | --caps | --role | --tls-fingerprint | --display-name | --timeout | --count) return ;;
+    esac
+
+    if [ "$COMP_CWORD" -eq 1 ]; then
+        mapfile -t COMPREPLY < <(compgen -W "$commands --help --version" -- "$current")
+        return
+    fi
+    local options=
+    case ${COMP_WORDS[1]} in
+    run) options="--help $settings" ;;
+    call) options="--help --timeout --final --json $settings" ;;
+    tail) options="--help --count --wait $settings" ;;
+    check) options="--help --json $local_settings" ;;
+    device) options="--help --json $local_settings" ;;
+    help)
+        mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$current")
+        return
+        ;;
+    esac
+    if [[ $current == -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
+    elif [[ ${COMP_WORDS[1]} == run || ${COMP_WORDS[1]} == check ]]; then
+        mapfile -t COMPREPLY < <(compgen -f -X '!*.lua' -- "$current"; compgen -d -- "$current")
+    fi
+}
+
+complete -o filenames -F _gatehouse gatehouse
