@@ -20,6 +20,6 @@ unused_args = false
 
 -- Stubs declare the API for editors: they assign the globals, and their functions have no bodies.
 files["lua/library"] = {
-  globals = { "gw", "task", "timer", "log", "json", "sqlite", "broker", "http" },
+  globals = { "gw", "task", "timer", "log", "json", "sqlite", "broker", "http", "print" },
   ignore = { "212", "241", "631" },
 }

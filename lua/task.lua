@@ -1,5 +1,5 @@
--- task.all and task.race, made of task.spawn and of a wait that the children end. Loaded by src/api/task.c, which passes the
--- module and its raw pieces: begin (names a wait), wait (for it), wake (ends it).
+-- task.all and task.race, made of task.spawn and of a wait that the children end. Loaded by src/api/task.c, which
+-- passes the module and its raw pieces: begin (names a wait), wait (for it), wake (ends it).
 local task, raw = ...
 local traceback = debug.traceback
 local pack, unpack = table.pack, table.unpack

@@ -1,7 +1,8 @@
 /* cron.c - see cron.h.
  *
- * The search walks the calendar (years, months, days, hours, minutes as people write them), which knows nothing of zones, and asks the C library
- * what second a place in the calendar is. So a change of clocks is a matter of one function, first_second, and of no loop. */
+ * The search walks the calendar (years, months, days, hours, minutes as people write them), which knows nothing of
+ * zones, and asks the C library what second a place in the calendar is. So a change of clocks is a matter of one
+ * function, first_second, and of no loop. */
 #include "api/cron.h"
 
 #include <ctype.h>
@@ -11,7 +12,7 @@
 #include <strings.h>
 #include <time.h>
 
-/* --- parsing ---------------------------------------------------------------------------------------------------------------- */
+/* --- parsing ------------------------------------------------------------------------------------------------------ */
 
 typedef struct {
     const char *name;
@@ -22,21 +23,20 @@ typedef struct {
 
 enum { MINUTE, HOUR, DAY, MONTH, WEEKDAY, FIELDS };
 
-static const char *const month_names[] = {"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"};
+static const char *const month_names[] = {"jan", "feb", "mar", "apr", "may", "jun",
+                                          "jul", "aug", "sep", "oct", "nov", "dec"};
 static const char *const weekday_names[] = {"sun", "mon", "tue", "wed", "thu", "fri", "sat"};
 
 static const Field fields[FIELDS] = {
-    [MINUTE] = {"minute", 0, 59, NULL, 0},
-    [HOUR] = {"hour", 0, 23, NULL, 0},
-    [DAY] = {"day of the month", 1, 31, NULL, 0},
-    [MONTH] = {"month", 1, 12, month_names, 12},
+    [MINUTE] = {"minute", 0, 59, NULL, 0},           [HOUR] = {"hour", 0, 23, NULL, 0},
+    [DAY] = {"day of the month", 1, 31, NULL, 0},    [MONTH] = {"month", 1, 12, month_names, 12},
     [WEEKDAY] = {"weekday", 0, 7, weekday_names, 7},
 };
 
 static const struct {
     const char *name, *meaning;
 } shorthands[] = {
-    {"@hourly", "0 * * * *"},  {"@daily", "0 0 * * *"},   {"@midnight", "0 0 * * *"}, {"@weekly", "0 0 * * 0"},
+    {"@hourly", "0 * * * *"},  {"@daily", "0 0 * * *"},  {"@midnight", "0 0 * * *"}, {"@weekly", "0 0 * * 0"},
     {"@monthly", "0 0 1 * *"}, {"@yearly", "0 0 1 1 *"}, {"@annually", "0 0 1 1 *"},
 };
 
@@ -81,7 +81,8 @@ static const char *read_piece(const Field *field, const char **at, uint64_t *set
         step = isdigit((unsigned char)**at) ? read_value(field, at) : 0;
         if (step <= 0 || step > field->last) return "has a step that is none";
     }
-    for (int value = first; value <= last; value += step) *set |= UINT64_C(1) << value;
+    for (int value = first; value <= last; value += step)
+        *set |= UINT64_C(1) << value;
     return **at && **at != ',' ? "is not understood" : NULL;
 }
 
@@ -101,7 +102,8 @@ typedef struct {
 
 static bool find_place(const Cron *cron, Place *place);
 
-/* Splits at white space. Returns how many words there are, of which the first FIELDS are stored; `text` is written to. */
+/* Splits at white space. Returns how many words there are, of which the first FIELDS are stored; `text` is written
+ * to. */
 static int split(char *text, char *words[FIELDS])
 {
     int count = 0;
@@ -121,7 +123,8 @@ bool cron_parse(const char *text, Cron *out, char *problem, size_t problem_size)
     for (size_t i = 0; i < sizeof shorthands / sizeof *shorthands; i++)
         if (strcasecmp(text, shorthands[i].name) == 0) meaning = shorthands[i].meaning;
     if (*meaning == '@') {
-        snprintf(problem, problem_size, "\"%.40s\" is not known: @hourly, @daily, @weekly, @monthly and @yearly are", text);
+        snprintf(problem, problem_size, "\"%.40s\" is not known: @hourly, @daily, @weekly, @monthly and @yearly are",
+                 text);
         return false;
     }
     if ((size_t)snprintf(copy, sizeof copy, "%s", meaning) >= sizeof copy) {
@@ -130,13 +133,15 @@ bool cron_parse(const char *text, Cron *out, char *problem, size_t problem_size)
     }
     int count = split(copy, words);
     if (count != FIELDS) {
-        snprintf(problem, problem_size, "five fields are expected (minute hour day month weekday), there are %d", count);
+        snprintf(problem, problem_size, "five fields are expected (minute hour day month weekday), there are %d",
+                 count);
         return false;
     }
     for (int i = 0; i < FIELDS; i++) {
         const char *wrong = read_field(&fields[i], words[i], &sets[i]);
         if (!wrong) continue;
-        snprintf(problem, problem_size, "the field %s (%d-%d), \"%.40s\", %s", fields[i].name, fields[i].first, fields[i].last, words[i], wrong);
+        snprintf(problem, problem_size, "the field %s (%d-%d), \"%.40s\", %s", fields[i].name, fields[i].first,
+                 fields[i].last, words[i], wrong);
         return false;
     }
     if (sets[WEEKDAY] & 1u << 7) sets[WEEKDAY] |= 1;
@@ -153,7 +158,7 @@ bool cron_parse(const char *text, Cron *out, char *problem, size_t problem_size)
     return false;
 }
 
-/* --- the calendar ----------------------------------------------------------------------------------------------------------- */
+/* --- the calendar ------------------------------------------------------------------------------------------------- */
 
 #define CALENDAR_YEARS 400 /* then its weekdays repeat */
 
@@ -186,7 +191,8 @@ static int weekday_of(int year, int month, int day)
 
 static bool day_matches(const Cron *cron, const Place *place)
 {
-    bool day = has(cron->days, place->day), weekday = has(cron->weekdays, weekday_of(place->year, place->month, place->day));
+    bool day = has(cron->days, place->day),
+         weekday = has(cron->weekdays, weekday_of(place->year, place->month, place->day));
     return has(cron->months, place->month) && (cron->either_day ? day || weekday : day && weekday);
 }
 
@@ -233,7 +239,7 @@ static void step_minute(Place *place)
     next_day(place);
 }
 
-/* --- places and seconds ------------------------------------------------------------------------------------------------------ */
+/* --- places and seconds ------------------------------------------------------------------------------------------- */
 
 static bool place_of(int64_t second, Place *place, long *offset_s)
 {
@@ -273,8 +279,9 @@ static int64_t change_between(int64_t low, int64_t high, long offset_s)
     return high;
 }
 
-/* The first second at which clocks show `place`, or, if they skip it, the second of the change. INT64_MAX if it cannot be told.
- * Two offsets may hold there: that of a day and a half before and that of as long after. No zone changes twice in between. */
+/* The first second at which clocks show `place`, or, if they skip it, the second of the change. INT64_MAX if it
+ * cannot be told. Two offsets may hold there: that of a day and a half before and that of as long after. No zone
+ * changes twice in between. */
 static int64_t first_second(const Place *place)
 {
     enum { AROUND_S = 36 * 3600 };
@@ -314,7 +321,8 @@ int64_t cron_next(const Cron *cron, int64_t after_s)
     long offset_s;
     if (cron->hours == every_hour) return next_of_every_hour(cron, after_s);
     if (!place_of(after_s, &place, &offset_s)) return INT64_MAX;
-    /* From this minute on: while clocks show an hour for the second time, later places have seconds that have passed. */
+    /* From this minute on: while clocks show an hour for the second time, later places have seconds that have passed.
+     */
     while (find_place(cron, &place)) {
         int64_t second = first_second(&place);
         if (second > after_s) return second;
@@ -327,7 +335,8 @@ bool cron_beat(const Cron *cron, bool once, bool busy, int64_t now_s, int64_t *d
 {
     int64_t next_s = cron_next(cron, now_s);
     if (now_s < *due_s) {
-        /* Beats that a clock comes to again, set back a little, are not repeated. Set back by more than that, it was wrong before. */
+        /* Beats that a clock comes to again, set back a little, are not repeated. Set back by more than that, it was
+         * wrong before. */
         if (*due_s - next_s > CRON_SET_BACK_S) *due_s = next_s;
         return false;
     }

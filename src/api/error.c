@@ -1,5 +1,5 @@
-/* error.c - the err tables of `nil, err`: code, message and, where there is more, details, retryable, retry_after_ms, sent, method.
- * As text they are a sentence. */
+/* error.c - the err tables of `nil, err`: code, message and, where there is more, details, retryable, retry_after_ms,
+ * sent, method. As text they are a sentence. */
 #include "api/api.h"
 #include "api/json.h"
 #include "api/support.h"
@@ -57,7 +57,8 @@ static void take_field(lua_State *L, const char *from, const char *to)
     lua_setfield(L, -2, to);
 }
 
-/* The table on top of the stack: a text in that field, also in place of a number (the legacy dialect's code) or of nothing. */
+/* The table on top of the stack: a text in that field, also in place of a number (the legacy dialect's code) or of
+ * nothing. */
 static void make_text(lua_State *L, const char *field, const char *otherwise)
 {
     lua_getfield(L, -1, field); /* table, value */
@@ -78,9 +79,15 @@ void api_push_error(lua_State *L, Slice error)
         }
     }
     static const char *const fields[][2] = {
-        {"code", "code"}, {"message", "message"}, {"details", "details"}, {"retryable", "retryable"}, {"retryAfterMs", "retry_after_ms"}, {"sent", "sent"},
+        {"code", "code"},
+        {"message", "message"},
+        {"details", "details"},
+        {"retryable", "retryable"},
+        {"retryAfterMs", "retry_after_ms"},
+        {"sent", "sent"},
     };
-    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) take_field(L, fields[i][0], fields[i][1]);
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        take_field(L, fields[i][0], fields[i][1]);
     make_text(L, "code", "UNKNOWN");
     make_text(L, "message", "");
     luaL_setmetatable(L, CLASS);

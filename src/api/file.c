@@ -52,7 +52,8 @@ FileResult file_read(const char *path, size_t limit_bytes, Buffer *content, char
     }
     result = read_all(fd, limit_bytes, content);
     if (result == FILE_FAILED) explain(problem, problem_size, "read", path);
-    if (result == FILE_TOO_LARGE) snprintf(problem, problem_size, "%.300s is larger than %zu MiB", path, limit_bytes >> 20);
+    if (result == FILE_TOO_LARGE)
+        snprintf(problem, problem_size, "%.300s is larger than %zu MiB", path, limit_bytes >> 20);
 out:
     close(fd);
     return result;

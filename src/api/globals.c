@@ -1,8 +1,11 @@
-/* globals.c - strict globals: a name that nobody defined raises where it is read, and so does the assignment that would define it. */
+/* globals.c - strict globals: a name that nobody defined raises where it is read, and so does the assignment that
+ * would define it. */
 #include "api/support.h"
 
-/* What other versions of Lua, or other hosts, have. Modules probe for them (`table.unpack or unpack`), so they read as nil. */
-static const char *const probed[] = {"unpack", "loadstring", "setfenv", "getfenv", "module", "newproxy", "jit", "bit", "bit32", "ngx", NULL};
+/* What other versions of Lua, or other hosts, have. Modules probe for them (`table.unpack or unpack`), so they read
+ * as nil. */
+static const char *const probed[] = {"unpack", "loadstring", "setfenv", "getfenv", "module", "newproxy",
+                                     "jit",    "bit",        "bit32",   "ngx",     NULL};
 
 /* _G, name */
 static int read_undefined(lua_State *L)

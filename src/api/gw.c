@@ -1,4 +1,5 @@
-/* gw.c - the module gw: handlers, what is known of the connection, the app itself. gw.send and gw.state have files of their own. */
+/* gw.c - the module gw: handlers, what is known of the connection, the app itself. gw.send and gw.state have files of
+ * their own. */
 #include "api/file.h"
 #include "api/json.h"
 #include "api/support.h"
@@ -10,7 +11,7 @@
 #define SUBSCRIPTION "gatehouse.subscription"
 #define PATTERN_BYTES 200
 
-/* --- handlers --------------------------------------------------------------------------------------------------------------------- */
+/* --- handlers ----------------------------------------------------------------------------------------------------- */
 
 static const char *const host_events[] = {"@ready", "@closed", "@gap", "@paused", "@start", "@stop", NULL};
 
@@ -18,7 +19,9 @@ static void check_host_event(lua_State *L, int arg, const char *name)
 {
     for (size_t i = 0; host_events[i]; i++)
         if (strcmp(name, host_events[i]) == 0) return;
-    luaL_argerror(L, arg, lua_pushfstring(L, "there is no host event '%s'; known: @ready, @closed, @gap, @paused, @start, @stop", name));
+    luaL_argerror(
+        L, arg,
+        lua_pushfstring(L, "there is no host event '%s'; known: @ready, @closed, @gap, @paused, @start, @stop", name));
 }
 
 /* A name, a prefix that ends in `*`, or `*`. */
@@ -28,7 +31,8 @@ static Slice check_pattern(lua_State *L, int arg)
     luaL_checktype(L, arg, LUA_TSTRING);
     pattern.data = lua_tolstring(L, arg, &pattern.size);
     const char *star = memchr(pattern.data, '*', pattern.size);
-    luaL_argcheck(L, pattern.size > 0 && pattern.size <= PATTERN_BYTES && strlen(pattern.data) == pattern.size, arg, "the name of an event is expected");
+    luaL_argcheck(L, pattern.size > 0 && pattern.size <= PATTERN_BYTES && strlen(pattern.data) == pattern.size, arg,
+                  "the name of an event is expected");
     luaL_argcheck(L, !star || star == pattern.data + pattern.size - 1, arg, "a '*' stands at the end: \"session.*\"");
     if (*pattern.data == '@') check_host_event(L, arg, pattern.data);
     return pattern;
@@ -56,7 +60,9 @@ static int gw_on(lua_State *L)
         options.concurrency = concurrency > INT_MAX ? INT_MAX : (unsigned)concurrency;
         options.queue = (size_t)queue;
         key_index = option_function(L, 3, "key");
-        if (key_index && concurrency) luaL_argerror(L, 3, "options 'key' and 'concurrency' exclude each other: with a key, events of one key run in order");
+        if (key_index && concurrency)
+            luaL_argerror(
+                L, 3, "options 'key' and 'concurrency' exclude each other: with a key, events of one key run in order");
     }
     return subscribe(L, pattern, key_index, &options);
 }
@@ -79,11 +85,12 @@ static int subscription_cancel(lua_State *L)
     return 1;
 }
 
-/* --- what is known ---------------------------------------------------------------------------------------------------------------- */
+/* --- what is known ------------------------------------------------------------------------------------------------ */
 
 static int gw_info(lua_State *L)
 {
-    if (!json_push(L, generation_connection(generation_of(L)), NULL)) return luaL_error(L, "gw.info: the host's answer is not valid JSON");
+    if (!json_push(L, generation_connection(generation_of(L)), NULL))
+        return luaL_error(L, "gw.info: the host's answer is not valid JSON");
     return 1;
 }
 
@@ -117,7 +124,9 @@ static int gw_read_file(lua_State *L)
     const char *path = lua_tolstring(L, 1, &size);
     if (strlen(path) != size || !stays_inside(path) ||
         snprintf(full, sizeof full, "%s/%s", generation_folder(generation), path) >= (int)sizeof full)
-        return api_fail(L, "BAD_PATH", "gw.read_file reads files of the app's folder, by a path relative to it: '%.200s' is none", path);
+        return api_fail(L, "BAD_PATH",
+                        "gw.read_file reads files of the app's folder, by a path relative to it: '%.200s' is none",
+                        path);
     size_t limit_bytes = generation_config(generation)->memory_bytes;
     buffer_clear(scratch);
     switch (file_read(full, limit_bytes ? limit_bytes : APP_MEMORY_BYTES, scratch, problem, sizeof problem)) {
@@ -153,20 +162,22 @@ static void push_app(lua_State *L)
     lua_setfield(L, -2, "config");
 }
 
-/* --- the module ------------------------------------------------------------------------------------------------------------------- */
+/* --- the module --------------------------------------------------------------------------------------------------- */
 
 /* gw, name, value: gw.state = {…}; nothing else is assigned. */
 static int gw_assign(lua_State *L)
 {
     const char *name = lua_tostring(L, 2);
-    if (!name || strcmp(name, "state") != 0) return luaL_error(L, "gw.%s cannot be assigned: data goes into gw.state", luaL_tolstring(L, 2, NULL));
+    if (!name || strcmp(name, "state") != 0)
+        return luaL_error(L, "gw.%s cannot be assigned: data goes into gw.state", luaL_tolstring(L, 2, NULL));
     state_replace(L, 3);
     return 0;
 }
 
 int gw_open(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"on", gw_on}, {"once", gw_once}, {"info", gw_info}, {"now", gw_now}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"on", gw_on}, {"once", gw_once}, {"info", gw_info}, {"now", gw_now}, {NULL, NULL}};
     static const luaL_Reg methods[] = {{"cancel", subscription_cancel}, {NULL, NULL}};
     class_new(L, SUBSCRIPTION, methods);
     luaL_newlib(L, functions);

@@ -27,7 +27,7 @@ static Slice check_method(lua_State *L, int arg)
     return method;
 }
 
-/* --- params ------------------------------------------------------------------------------------------------------------------ */
+/* --- params ------------------------------------------------------------------------------------------------------- */
 
 /* Puts "idempotencyKey":"<a new UUID>" into the object that `json` is. */
 static void add_key(Buffer *json)
@@ -74,10 +74,11 @@ static bool encode(lua_State *L, int params, bool idempotent, Buffer *json, char
     return fine;
 }
 
-/* --- the answer ---------------------------------------------------------------------------------------------------------------- */
+/* --- the answer --------------------------------------------------------------------------------------------------- */
 
-/* Pushes the name of the scope that the error at `err` says is missing; false, with nothing pushed, if it is about something else.
- * Protocol 4: details.code and details.missingScope; protocol 3: "missing scope: <name>" as the message and nothing else. */
+/* Pushes the name of the scope that the error at `err` says is missing; false, with nothing pushed, if it is about
+ * something else. Protocol 4: details.code and details.missingScope; protocol 3: "missing scope: <name>" as the
+ * message and nothing else. */
 static bool push_missing_scope(lua_State *L, int err)
 {
     static const char prefix[] = "missing scope: ";
@@ -115,8 +116,9 @@ static void tell_missing_scope(lua_State *L)
             lua_pushvalue(L, scope);
             lua_pushboolean(L, 1);
             lua_rawset(L, lua_upvalueindex(SCOPES_TOLD));
-            api_log(L, LOG_WARN, "%s needs the scope %.200s, which this connection does not have: add it to the setting scopes", lua_tostring(L, 1),
-                    lua_tostring(L, scope));
+            api_log(L, LOG_WARN,
+                    "%s needs the scope %.200s, which this connection does not have: add it to the setting scopes",
+                    lua_tostring(L, 1), lua_tostring(L, scope));
         }
     }
     lua_settop(L, err);
@@ -160,7 +162,8 @@ static int gw_send(lua_State *L)
         request.final = option_flag(L, 3, "final");
         request.resend = option_flag(L, 3, "idempotent");
         on_accepted = option_function(L, 3, "on_accepted");
-        if (on_accepted && !request.final) luaL_argerror(L, 3, "option 'on_accepted' is for requests with final = true");
+        if (on_accepted && !request.final)
+            luaL_argerror(L, 3, "option 'on_accepted' is for requests with final = true");
     }
     check_can_wait(L, "gw.send");
     lua_settop(L, 4);

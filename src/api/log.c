@@ -1,4 +1,5 @@
-/* log.c - the module log, and print. A line in the log never is a reason to fail: what has no JSON form is written as text. */
+/* log.c - the module log, and print. A line in the log never is a reason to fail: what has no JSON form is written as
+ * text. */
 #include "api/json.h"
 #include "api/support.h"
 #include "app/door.h"
@@ -13,7 +14,7 @@ static bool level_is_written(lua_State *L, LogLevel level)
     return port->logs(port->context, level);
 }
 
-/* --- values as text ------------------------------------------------------------------------------------------------------------ */
+/* --- values as text ----------------------------------------------------------------------------------------------- */
 
 static int to_text(lua_State *L)
 {
@@ -81,7 +82,7 @@ static Slice encode_fields(lua_State *L, int index)
     return fields->failed ? slice_of("") : buffer_slice(fields);
 }
 
-/* --- the functions --------------------------------------------------------------------------------------------------------------- */
+/* --- the functions ------------------------------------------------------------------------------------------------ */
 
 static int write_line(lua_State *L, LogLevel level)
 {
@@ -93,10 +94,22 @@ static int write_line(lua_State *L, LogLevel level)
     return 0;
 }
 
-static int log_debug(lua_State *L) { return write_line(L, LOG_DEBUG); }
-static int log_info(lua_State *L) { return write_line(L, LOG_INFO); }
-static int log_warn(lua_State *L) { return write_line(L, LOG_WARN); }
-static int log_error(lua_State *L) { return write_line(L, LOG_ERROR); }
+static int log_debug(lua_State *L)
+{
+    return write_line(L, LOG_DEBUG);
+}
+static int log_info(lua_State *L)
+{
+    return write_line(L, LOG_INFO);
+}
+static int log_warn(lua_State *L)
+{
+    return write_line(L, LOG_WARN);
+}
+static int log_error(lua_State *L)
+{
+    return write_line(L, LOG_ERROR);
+}
 
 /* What the arguments are as text, one behind the other. */
 static void push_joined(lua_State *L, const char *between)
@@ -142,7 +155,8 @@ static void collect_warning(void *context, const char *piece, int more)
 
 int log_open(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"debug", log_debug}, {"info", log_info}, {"warn", log_warn}, {"error", log_error}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"debug", log_debug}, {"info", log_info}, {"warn", log_warn}, {"error", log_error}, {NULL, NULL}};
     static const char warning_key;
     scratch_new(L, 1);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &scratch_key);

@@ -5,8 +5,12 @@
 
 #include <lualib.h>
 
-static const luaL_Reg modules[] = {{"json", luaopen_gatehouse_json}, {"log", log_open}, {"task", task_open}, {"timer", timer_open},
-                                   {"gw", gw_open},                  {NULL, NULL}};
+static const luaL_Reg modules[] = {{"json", luaopen_gatehouse_json},
+                                   {"log", log_open},
+                                   {"task", task_open},
+                                   {"timer", timer_open},
+                                   {"gw", gw_open},
+                                   {NULL, NULL}};
 
 void api_open(lua_State *L)
 {

@@ -1,5 +1,5 @@
-/* require.c - where `require` looks: the app's own folder, what ships inside the binary, then the system (package.path, package.cpath),
- * which is where lua-cjson is. Source text only. */
+/* require.c - where `require` looks: the app's own folder, what ships inside the binary, then the system
+ * (package.path, package.cpath), which is where lua-cjson is. Source text only. */
 #include "api/embedded.h"
 #include "api/support.h"
 
@@ -8,16 +8,18 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define SHIPPED "gatehouse." /* what ships may be named with that in front, to tell it from an app's file of the same name */
+#define SHIPPED \
+    "gatehouse." /* what ships may be named with that in front, to tell it from an app's file of the same name */
 
-/* --- files ---------------------------------------------------------------------------------------------------------------------- */
+/* --- files -------------------------------------------------------------------------------------------------------- */
 
 /* Stack: name, …, file name on top -> loader, file name. Raises for a file that does not compile. */
 static int load_file(lua_State *L)
 {
     const char *file = lua_tostring(L, -1);
     if (luaL_loadfilex(L, file, "t") != LUA_OK)
-        return luaL_error(L, "error loading module '%s' from file '%s':\n\t%s", lua_tostring(L, 1), file, lua_tostring(L, -1));
+        return luaL_error(L, "error loading module '%s' from file '%s':\n\t%s", lua_tostring(L, 1), file,
+                          lua_tostring(L, -1));
     lua_insert(L, -2);
     return 2;
 }
@@ -57,7 +59,7 @@ static int search_path(lua_State *L)
     return load_file(L);
 }
 
-/* --- what ships ------------------------------------------------------------------------------------------------------------------- */
+/* --- what ships --------------------------------------------------------------------------------------------------- */
 
 static int compare_names(const void *name, const void *file)
 {
@@ -66,7 +68,8 @@ static int compare_names(const void *name, const void *file)
 
 static const EmbeddedFile *find_embedded(const char *name)
 {
-    return bsearch(name, gatehouse_embedded_files, gatehouse_embedded_file_count, sizeof *gatehouse_embedded_files, compare_names);
+    return bsearch(name, gatehouse_embedded_files, gatehouse_embedded_file_count, sizeof *gatehouse_embedded_files,
+                   compare_names);
 }
 
 /* Pushes the compiled file; its chunk is called gatehouse/<name> in messages. */
@@ -119,7 +122,7 @@ static int search_embedded(lua_State *L)
     return 1;
 }
 
-/* --- the list ----------------------------------------------------------------------------------------------------------------------- */
+/* --- the list ----------------------------------------------------------------------------------------------------- */
 
 /* The standard list is: preload, Lua files, C library, all-in-one C library. The second is ours, three in its place. */
 void require_open(lua_State *L)

@@ -1,8 +1,9 @@
 /* state.c - gw.state: plain data that outlives a generation.
  *
- * What the script holds is a userdata that stands in front of a table: so every assignment to gw.state.<name> passes by here and is
- * refused if it cannot be carried, deep down. The tables inside are ordinary ones; what the script does to them is looked at when the
- * state is saved. A userdata rather than an empty table in front, so that next(gw.state) fails instead of finding nothing.
+ * What the script holds is a userdata that stands in front of a table: so every assignment to gw.state.<name> passes
+ * by here and is refused if it cannot be carried, deep down. The tables inside are ordinary ones; what the script
+ * does to them is looked at when the state is saved. A userdata rather than an empty table in front, so that
+ * next(gw.state) fails instead of finding nothing.
  *
  * It is saved as <data folder>/state.json when the generation ends, and read when the next one begins. */
 #define _GNU_SOURCE /* strerror_r */
@@ -22,7 +23,7 @@
 
 static const char table_key, scratch_key; /* addresses: names in the registry */
 
-/* --- what can be carried --------------------------------------------------------------------------------------------------------- */
+/* --- what can be carried ------------------------------------------------------------------------------------------ */
 
 static Buffer *cleared_scratch(lua_State *L)
 {
@@ -55,7 +56,8 @@ static void check_member(lua_State *L, int key, int value)
 {
     char root[128], problem[512];
     if (lua_type(L, key) != LUA_TSTRING)
-        luaL_error(L, "gw.state[%s]: its names are strings; keep a list in a field, such as gw.state.list", luaL_tolstring(L, key, NULL));
+        luaL_error(L, "gw.state[%s]: its names are strings; keep a list in a field, such as gw.state.list",
+                   luaL_tolstring(L, key, NULL));
     name_root(L, key, root, sizeof root);
     switch (lua_type(L, value)) {
     case LUA_TNIL:
@@ -66,7 +68,7 @@ static void check_member(lua_State *L, int key, int value)
     }
 }
 
-/* --- the script's side: upvalue 1 is the table --------------------------------------------------------------------------------------- */
+/* --- the script's side: upvalue 1 is the table -------------------------------------------------------------------- */
 
 /* state, key */
 static int get(lua_State *L)
@@ -111,7 +113,8 @@ static void push_table(lua_State *L)
 void state_replace(lua_State *L, int index)
 {
     if (!lua_istable(L, index)) luaL_error(L, "gw.state is a table: assign to its fields, or a table of plain data");
-    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) check_member(L, lua_gettop(L) - 1, lua_gettop(L));
+    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1))
+        check_member(L, lua_gettop(L) - 1, lua_gettop(L));
     push_table(L);
     int table = lua_gettop(L);
     lua_pushnil(L);
@@ -130,7 +133,7 @@ void state_replace(lua_State *L, int index)
     lua_settop(L, table - 1);
 }
 
-/* --- the file --------------------------------------------------------------------------------------------------------------------- */
+/* --- the file ----------------------------------------------------------------------------------------------------- */
 
 /* False if there is no data folder. */
 static bool state_path(lua_State *L, char path[PATH_MAX])
@@ -149,16 +152,19 @@ static void move_aside(lua_State *L, const char *path, const char *what)
     }
     bool fits = snprintf(aside, sizeof aside, "%s.broken-%lld", path, (long long)time(NULL)) < (int)sizeof aside;
     if (!fits || rename(path, aside) != 0)
-        luaL_error(L, "%s %s, and cannot be moved aside: %s", path, what, fits ? strerror_r(errno, reason, sizeof reason) : "the name is too long");
+        luaL_error(L, "%s %s, and cannot be moved aside: %s", path, what,
+                   fits ? strerror_r(errno, reason, sizeof reason) : "the name is too long");
     api_log(L, LOG_WARN, "%s %s: moved to %s, the app begins with an empty gw.state", path, what, aside);
 }
 
-/* Pushes the table of the file, or an empty one. A file that cannot be read raises: it would be overwritten at the end. */
+/* Pushes the table of the file, or an empty one. A file that cannot be read raises: it would be overwritten at the
+ * end. */
 static void push_saved(lua_State *L)
 {
     char path[PATH_MAX], problem[512];
     Buffer *text = cleared_scratch(L);
-    FileResult result = state_path(L, path) ? file_read(path, STATE_BYTES, text, problem, sizeof problem) : FILE_MISSING;
+    FileResult result =
+        state_path(L, path) ? file_read(path, STATE_BYTES, text, problem, sizeof problem) : FILE_MISSING;
     if (result == FILE_FAILED || result == FILE_TOO_LARGE) luaL_error(L, "gw.state cannot be restored: %s", problem);
     if (result == FILE_READ) {
         JsonError error = {0, "an object is expected"};
@@ -224,5 +230,6 @@ void state_save(lua_State *L)
     /* An app that keeps nothing leaves no file. */
     bool empty = slice_is(buffer_slice(json), "{}") && access(path, F_OK) != 0;
     lua_pop(L, 1);
-    if (!empty && !file_replace(path, buffer_slice(json), problem, sizeof problem)) luaL_error(L, "gw.state is not saved: %s", problem);
+    if (!empty && !file_replace(path, buffer_slice(json), problem, sizeof problem))
+        luaL_error(L, "gw.state is not saved: %s", problem);
 }

@@ -1,8 +1,8 @@
 /* stdlib.c - the standard library inside an app: what would reach beyond the app, or below Lua, is refused.
  *
- * An app shares the process with others, so it cannot end it or change its locale. Source text is all that is loaded: bytecode is not
- * verified, and a crafted one can do anything. Of `debug` stays what looks (traceback, getinfo, getlocal); what reaches into
- * C functions, metatables or the registry could break the bindings' memory. */
+ * An app shares the process with others, so it cannot end it or change its locale. Source text is all that is loaded:
+ * bytecode is not verified, and a crafted one can do anything. Of `debug` stays what looks (traceback, getinfo,
+ * getlocal); what reaches into C functions, metatables or the registry could break the bindings' memory. */
 #include "api/support.h"
 
 /* Upvalue: what to say. */
@@ -27,7 +27,8 @@ static void restrict_debug(lua_State *L)
     while (lua_next(L, -2)) { /* debug, name, function */
         const char *name = lua_tostring(L, -2);
         bool keep = false;
-        for (size_t i = 0; kept[i] && !keep; i++) keep = strcmp(kept[i], name) == 0;
+        for (size_t i = 0; kept[i] && !keep; i++)
+            keep = strcmp(kept[i], name) == 0;
         lua_pop(L, 1);
         if (keep) continue;
         lua_pushfstring(L, "debug.%s is refused inside an app", name);
@@ -39,7 +40,7 @@ static void restrict_debug(lua_State *L)
     lua_pop(L, 1);
 }
 
-/* --- text only ------------------------------------------------------------------------------------------------------------------ */
+/* --- text only ---------------------------------------------------------------------------------------------------- */
 
 /* Calls the standard function that is upvalue 1 with mode "t" as argument `mode`. */
 static int call_for_text(lua_State *L, int mode)
@@ -89,12 +90,13 @@ static void wrap(lua_State *L, const char *name, lua_CFunction wrapper)
     lua_setglobal(L, name);
 }
 
-/* --- the process --------------------------------------------------------------------------------------------------------------- */
+/* --- the process -------------------------------------------------------------------------------------------------- */
 
 /* [locale [, category]]: asking is fine */
 static int set_locale(lua_State *L)
 {
-    if (!lua_isnoneornil(L, 1)) return luaL_error(L, "os.setlocale is refused inside an app: the locale belongs to the whole process");
+    if (!lua_isnoneornil(L, 1))
+        return luaL_error(L, "os.setlocale is refused inside an app: the locale belongs to the whole process");
     lua_pushliteral(L, "C");
     return 1;
 }
@@ -102,8 +104,10 @@ static int set_locale(lua_State *L)
 void stdlib_restrict(lua_State *L)
 {
     lua_getglobal(L, "os");
-    refuse_field(L, "exit", "os.exit is refused inside an app: the host and its other apps go on. To stop handling events, cancel the subscriptions; "
-                            "to give up, raise an error");
+    refuse_field(L, "exit",
+                 "os.exit is refused inside an app: the host and its other apps go on. To stop handling events, cancel "
+                 "the subscriptions; "
+                 "to give up, raise an error");
     lua_pushcfunction(L, set_locale);
     lua_setfield(L, -2, "setlocale");
     lua_pop(L, 1);

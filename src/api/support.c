@@ -16,7 +16,7 @@ void class_new(lua_State *L, const char *name, const luaL_Reg *methods)
     lua_pop(L, 1);
 }
 
-/* --- arguments ------------------------------------------------------------------------------------------------------------------ */
+/* --- arguments ---------------------------------------------------------------------------------------------------- */
 
 #define LONGEST_S 3.2e9 /* a hundred years, so that sums of times stay far from overflow */
 
@@ -123,16 +123,20 @@ void check_can_wait(lua_State *L, const char *who)
 {
     if (task_current(L) == 0) {
         const char *reason = generation_loading(generation_of(L))
-                                 ? "the main chunk of an app cannot, since there is no connection yet: put it into gw.on(\"@ready\", function() … end), "
+                                 ? "the main chunk of an app cannot, since there is no connection yet: put it into "
+                                   "gw.on(\"@ready\", function() … end), "
                                    "a timer or task.spawn"
                                  : "a coroutine made by the script cannot: use task.spawn in place of coroutine.create";
         luaL_error(L, "%s waits, which %s", who, reason);
     }
     if (!lua_isyieldable(L))
-        luaL_error(L, "%s waits, which is not possible inside a function that C calls back (table.sort, string.gsub, require …)", who);
+        luaL_error(
+            L,
+            "%s waits, which is not possible inside a function that C calls back (table.sort, string.gsub, require …)",
+            who);
 }
 
-/* --- results ------------------------------------------------------------------------------------------------------------------ */
+/* --- results ------------------------------------------------------------------------------------------------------ */
 
 void api_log(lua_State *L, LogLevel level, const char *format, ...)
 {

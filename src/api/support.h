@@ -1,4 +1,5 @@
-/* support.h - what the files that bind a module share: opening it, checking arguments, errors, memory that a raised error does not lose. */
+/* support.h - what the files that bind a module share: opening it, checking arguments, errors, memory that a raised
+ * error does not lose. */
 #ifndef GATEHOUSE_API_SUPPORT_H
 #define GATEHOUSE_API_SUPPORT_H
 
@@ -6,31 +7,32 @@
 
 #include <lauxlib.h>
 
-/* --- the modules: each pushes its table, or changes what the standard library put there ---------------------------------------- */
+/* --- the modules: each pushes its table, or changes what the standard library put there --------------------------- */
 
 int gw_open(lua_State *L);
 int task_open(lua_State *L);
 int timer_open(lua_State *L);
 int log_open(lua_State *L);
-void stdlib_restrict(lua_State *L);   /* os.exit, bytecode, debug, … */
-void require_open(lua_State *L);      /* the app's folder, what ships, the system; text only */
+void stdlib_restrict(lua_State *L); /* os.exit, bytecode, debug, … */
+void require_open(lua_State *L);    /* the app's folder, what ships, the system; text only */
 void globals_make_strict(lua_State *L);
 
-/* Pushes what the chunk of an embedded file returns, called with `args` values from the top of L. Raises if there is none of that name. */
+/* Pushes what the chunk of an embedded file returns, called with `args` values from the top of L. Raises if there is
+ * none of that name. */
 void require_embedded(lua_State *L, const char *name, int args);
 
 /* gw.send, gw.state: parts of gw with a file of their own. Each pushes one value. */
 void gw_send_push(lua_State *L);
-void state_push(lua_State *L);                 /* restores it from the data folder first */
-void state_replace(lua_State *L, int index);   /* gw.state = {…} */
-void state_save(lua_State *L);                 /* into the data folder */
+void state_push(lua_State *L);               /* restores it from the data folder first */
+void state_replace(lua_State *L, int index); /* gw.state = {…} */
+void state_save(lua_State *L);               /* into the data folder */
 
-/* --- classes of userdata ---------------------------------------------------------------------------------------------------------- */
+/* --- classes of userdata ------------------------------------------------------------------------------------------ */
 
 /* A metatable named `name` with these methods, which scripts cannot reach. */
 void class_new(lua_State *L, const char *name, const luaL_Reg *methods);
 
-/* --- arguments: what is wrong raises with the argument's number and the function's name ---------------------------------------- */
+/* --- arguments: what is wrong raises with the argument's number and the function's name --------------------------- */
 
 /* Seconds as milliseconds, rounded up, of at least `least_ms`. */
 int64_t check_ms(lua_State *L, int arg, int64_t least_ms);
@@ -42,12 +44,14 @@ bool check_options(lua_State *L, int arg, const char *const *names);
 bool option_flag(lua_State *L, int arg, const char *name);
 int64_t option_ms(lua_State *L, int arg, const char *name, int64_t least_ms, int64_t otherwise);
 lua_Integer option_count(lua_State *L, int arg, const char *name, lua_Integer otherwise); /* at least 1 */
-int option_function(lua_State *L, int arg, const char *name); /* pushes it and returns its index; 0, with nothing pushed, for nil */
+int option_function(lua_State *L, int arg,
+                    const char *name); /* pushes it and returns its index; 0, with nothing pushed, for nil */
 
-/* Raises where `who` cannot wait: while the app loads, in a coroutine of the script, inside a C function that calls back. */
+/* Raises where `who` cannot wait: while the app loads, in a coroutine of the script, inside a C function that calls
+ * back. */
 void check_can_wait(lua_State *L, const char *who);
 
-/* --- results ------------------------------------------------------------------------------------------------------------------ */
+/* --- results ------------------------------------------------------------------------------------------------------ */
 
 void errors_open(lua_State *L); /* the class of err tables, before all else */
 
@@ -57,7 +61,8 @@ int api_fail(lua_State *L, const char *code, const char *format, ...) __attribut
 /* A sentence in the log, in the app's name. */
 void api_log(lua_State *L, LogLevel level, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* Pushes a userdata that holds an empty buffer, freed with it: so it survives a raised error. The pointer is good while the value is reachable. */
+/* Pushes a userdata that holds an empty buffer, freed with it: so it survives a raised error. The pointer is good
+ * while the value is reachable. */
 Buffer *scratch_new(lua_State *L, size_t headroom);
 
 #endif

@@ -40,7 +40,7 @@ static int task_sleep(lua_State *L)
     return task_wait(L);
 }
 
-/* --- for lua/task.lua ----------------------------------------------------------------------------------------------------------- */
+/* --- for lua/task.lua --------------------------------------------------------------------------------------------- */
 
 /* who -> name of a wait, which `wait` then begins */
 static int raw_begin(lua_State *L)

@@ -1,11 +1,11 @@
 /* timer.c - the module timer: after, every, cron.
  *
- * A timer is a userdata, kept in a table of the registry while it is set. When it fires, its function becomes a task. A timer of
- * `every` or `cron` has one call at a time: a beat that finds the last call still running is skipped.
+ * A timer is a userdata, kept in a table of the registry while it is set. When it fires, its function becomes a task.
+ * A timer of `every` or `cron` has one call at a time: a beat that finds the last call still running is skipped.
  *
- * `every` keeps to the grid on which it was started, so it does not drift. `cron` follows the wall clock, while timers of the core
- * follow the monotonic one, which neither a clock that is set nor a machine that sleeps moves: so it looks again at least
- * once a minute. */
+ * `every` keeps to the grid on which it was started, so it does not drift. `cron` follows the wall clock, while
+ * timers of the core follow the monotonic one, which neither a clock that is set nor a machine that sleeps moves: so
+ * it looks again at least once a minute. */
 #include "api/cron.h"
 #include "api/support.h"
 
@@ -25,12 +25,12 @@ typedef struct {
     int64_t due_ms;    /* EVERY: the next beat, monotonic */
     int64_t due_s;     /* CRON: the next beat, since 1970 */
     Cron cron;
-    bool once;         /* CRON: one call for beats that were missed */
+    bool once; /* CRON: one call for beats that were missed */
 } Timer;
 
 static const char set_key; /* address: name in the registry of the table of set timers: light userdata -> userdata */
 
-/* --- set and not set ------------------------------------------------------------------------------------------------------------ */
+/* --- set and not set ---------------------------------------------------------------------------------------------- */
 
 /* Pushes the timer's userdata; nil if it is not set. */
 static void push_timer(lua_State *L, Timer *timer)
@@ -71,7 +71,7 @@ static void set_cron(lua_State *L, Timer *timer, int64_t now_ms)
     app_timer_set(L, &timer->base, generation_now_ms() + wait_ms);
 }
 
-/* --- firing: in a protected call, on the main coroutine ----------------------------------------------------------------------- */
+/* --- firing: in a protected call, on the main coroutine ----------------------------------------------------------- */
 
 /* Stack: timer */
 static void call(lua_State *L, Timer *timer)
@@ -114,7 +114,7 @@ static void fire(lua_State *L, AppTimer *base)
     }
 }
 
-/* --- the module ------------------------------------------------------------------------------------------------------------------- */
+/* --- the module --------------------------------------------------------------------------------------------------- */
 
 /* Pushes a timer for the function at index 2, kept already. */
 static Timer *new_timer(lua_State *L, TimerKind kind)
@@ -194,7 +194,8 @@ static int cancel(lua_State *L)
 int timer_open(lua_State *L)
 {
     static const luaL_Reg methods[] = {{"cancel", cancel}, {NULL, NULL}};
-    static const luaL_Reg functions[] = {{"after", timer_after}, {"every", timer_every}, {"cron", timer_cron}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"after", timer_after}, {"every", timer_every}, {"cron", timer_cron}, {NULL, NULL}};
     class_new(L, CLASS, methods);
     lua_newtable(L);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &set_key);

@@ -1,5 +1,6 @@
-/* api_rig.h - an app with the real bindings in a world of the test's making: files in a folder of its own, events that the test pushes,
- * requests that the test answers, a log that the test waits for. Included once by each test_api_*.c. */
+/* api_rig.h - an app with the real bindings in a world of the test's making: files in a folder of its own, events
+ * that the test pushes, requests that the test answers, a log that the test waits for. Included once by each
+ * test_api_*.c. */
 #ifndef GATEHOUSE_TESTS_API_RIG_H
 #define GATEHOUSE_TESTS_API_RIG_H
 
@@ -51,7 +52,7 @@ static inline void rig_changed(Rig *rig)
     pthread_mutex_unlock(&rig->lock);
 }
 
-/* --- the port ------------------------------------------------------------------------------------------------------------------ */
+/* --- the port ----------------------------------------------------------------------------------------------------- */
 
 static inline bool rig_request(void *context, App *app, uint64_t token, AppRequest *request)
 {
@@ -98,7 +99,8 @@ static inline void rig_log(void *context, const char *app, LogLevel level, Slice
     (void)app;
     pthread_mutex_lock(&rig->lock);
     size_t used = strlen(rig->log);
-    snprintf(rig->log + used, sizeof rig->log - used, "%s %.*s %.*s\n", names[level], SLICE_ARGS(message), SLICE_ARGS(fields));
+    snprintf(rig->log + used, sizeof rig->log - used, "%s %.*s %.*s\n", names[level], SLICE_ARGS(message),
+             SLICE_ARGS(fields));
     rig_changed(rig);
 }
 
@@ -122,7 +124,7 @@ static inline void rig_app_ended(void *context, App *app)
     rig_changed(rig);
 }
 
-/* --- files ---------------------------------------------------------------------------------------------------------------------- */
+/* --- files -------------------------------------------------------------------------------------------------------- */
 
 static inline void rig_file(Rig *rig, const char *name, const char *text)
 {
@@ -153,7 +155,7 @@ static inline char *rig_read(Rig *rig, const char *name)
     return text;
 }
 
-/* --- life ------------------------------------------------------------------------------------------------------------------------- */
+/* --- life --------------------------------------------------------------------------------------------------------- */
 
 static inline Rig *rig_new(void)
 {
@@ -197,14 +199,16 @@ static inline void rig_run(Rig *rig, const char *text)
     assert_true(app_start(rig->app));
 }
 
-static inline void rig_await(Rig *rig, bool (*done)(const Rig *rig, const void *argument), const void *argument, const char *what)
+static inline void rig_await(Rig *rig, bool (*done)(const Rig *rig, const void *argument), const void *argument,
+                             const char *what)
 {
     struct timespec due;
     int status = 0;
     clock_gettime(CLOCK_REALTIME, &due);
     due.tv_sec += RIG_PATIENCE_S;
     pthread_mutex_lock(&rig->lock);
-    while (!done(rig, argument) && status == 0) status = pthread_cond_timedwait(&rig->changed, &rig->lock, &due);
+    while (!done(rig, argument) && status == 0)
+        status = pthread_cond_timedwait(&rig->changed, &rig->lock, &due);
     bool is = done(rig, argument);
     pthread_mutex_unlock(&rig->lock);
     if (!is) fail_msg("waited in vain for: %s\nlog:\n%s", what, rig->log);
@@ -235,7 +239,7 @@ static inline void rig_free(Rig *rig)
     free(rig);
 }
 
-/* --- what happens ----------------------------------------------------------------------------------------------------------------- */
+/* --- what happens ------------------------------------------------------------------------------------------------- */
 
 static inline bool rig_logged(const Rig *rig, const void *text)
 {
@@ -266,7 +270,8 @@ static inline void rig_push(Rig *rig, Message *message)
 
 static inline void rig_event(Rig *rig, const char *name, const char *payload)
 {
-    EventFields fields = {.name = slice_of(name), .payload = slice_of(payload), .seq = 7, .received_ms = 1000, .connection = 1};
+    EventFields fields = {
+        .name = slice_of(name), .payload = slice_of(payload), .seq = 7, .received_ms = 1000, .connection = 1};
     rig_push(rig, message_event(&fields));
 }
 
@@ -278,7 +283,8 @@ static inline void rig_answer(Rig *rig, const RigRequest *request, bool ok, bool
 static inline size_t rig_count(const Rig *rig, const char *text)
 {
     size_t count = 0;
-    for (const char *at = rig->log; (at = strstr(at, text)); at += strlen(text)) count++;
+    for (const char *at = rig->log; (at = strstr(at, text)); at += strlen(text))
+        count++;
     return count;
 }
 

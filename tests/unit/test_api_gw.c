@@ -7,14 +7,16 @@ static void handlers_get_payload_and_event(void **state)
 {
     (void)state;
     Rig *rig = rig_new();
-    rig_run(rig, "gw.on('agent', function(payload, event)\n"
-                 "  assert(payload.n == 9007199254740993 and payload.list[2] == 'b' and payload.nothing == json.null)\n"
-                 "  assert(event.name == 'agent' and event.seq == 7 and event.received_ms == 1000 and event.connection == 1)\n"
-                 "  log.info('exact')\n"
-                 "end)\n"
-                 "gw.on('sess*', function(_, event) log.info('prefix ' .. event.name) end)\n"
-                 "gw.on('*', function(_, event) log.info('all ' .. event.name) end)\n"
-                 "gw.on('@ready', function(_, event) log.info('host ' .. event.name) end)\n");
+    rig_run(
+        rig,
+        "gw.on('agent', function(payload, event)\n"
+        "  assert(payload.n == 9007199254740993 and payload.list[2] == 'b' and payload.nothing == json.null)\n"
+        "  assert(event.name == 'agent' and event.seq == 7 and event.received_ms == 1000 and event.connection == 1)\n"
+        "  log.info('exact')\n"
+        "end)\n"
+        "gw.on('sess*', function(_, event) log.info('prefix ' .. event.name) end)\n"
+        "gw.on('*', function(_, event) log.info('all ' .. event.name) end)\n"
+        "gw.on('@ready', function(_, event) log.info('host ' .. event.name) end)\n");
     rig_event(rig, "agent", "{\"n\":9007199254740993,\"list\":[\"a\",\"b\"],\"nothing\":null}");
     rig_event(rig, "session.message", "{}");
     rig_event(rig, "@ready", "{}");
@@ -76,8 +78,10 @@ static void misuse_of_on_is_refused(void **state)
     rig_refused("gw.on('a\\0b', print)", "the name of an event is expected");
     rig_refused("gw.on(1, print)", "string expected");
     rig_refused("gw.on('a')", "function expected");
-    rig_refused("gw.on('a', print, { concurency = 2 })", "there is no option 'concurency'; known: concurrency, key, queue");
-    rig_refused("gw.on('a', print, { concurrency = 0 })", "option 'concurrency': an integer from 1 on is expected, got number");
+    rig_refused("gw.on('a', print, { concurency = 2 })",
+                "there is no option 'concurency'; known: concurrency, key, queue");
+    rig_refused("gw.on('a', print, { concurrency = 0 })",
+                "option 'concurrency': an integer from 1 on is expected, got number");
     rig_refused("gw.on('a', print, { concurrency = 1.5 })", "an integer from 1 on");
     rig_refused("gw.on('a', print, { key = 'k' })", "option 'key': a function is expected, got string");
     rig_refused("gw.on('a', print, { key = print, concurrency = 2 })", "exclude each other");
@@ -86,7 +90,7 @@ static void misuse_of_on_is_refused(void **state)
     rig_refused("gw.nothing = 1", "gw.nothing cannot be assigned");
 }
 
-/* --- gw.send ---------------------------------------------------------------------------------------------------------------------- */
+/* --- gw.send ------------------------------------------------------------------------------------------------------ */
 
 static void send_returns_the_payload(void **state)
 {
@@ -130,7 +134,8 @@ static void send_returns_what_went_wrong(void **state)
                  "  local no, err = gw.send('a.b', {})\n"
                  "  assert(no == nil)\n"
                  "  assert(err.code == 'UNAVAILABLE' and err.message == 'try later' and err.retryable == true)\n"
-                 "  assert(err.retry_after_ms == 500 and err.retryAfterMs == nil and err.details.code == 'X' and err.method == 'a.b')\n"
+                 "  assert(err.retry_after_ms == 500 and err.retryAfterMs == nil and err.details.code == 'X' and "
+                 "err.method == 'a.b')\n"
                  "  assert(tostring(err) == 'a.b failed: UNAVAILABLE: try later')\n"
                  "  no, err = gw.send('old')\n"
                  "  assert(err.code == '-32601' and err.details == nil and err.retryable == nil)\n"
@@ -145,10 +150,12 @@ static void send_returns_what_went_wrong(void **state)
                  "end)");
     rig_event(rig, "go", "{}");
     rig_answer(rig, rig_await_request(rig, 1), false, true,
-               "{\"code\":\"UNAVAILABLE\",\"message\":\"try later\",\"details\":{\"code\":\"X\"},\"retryable\":true,\"retryAfterMs\":500}");
+               "{\"code\":\"UNAVAILABLE\",\"message\":\"try "
+               "later\",\"details\":{\"code\":\"X\"},\"retryable\":true,\"retryAfterMs\":500}");
     rig_answer(rig, rig_await_request(rig, 2), false, true, "{\"code\":-32601,\"message\":\"no\",\"details\":null}");
     rig_answer(rig, rig_await_request(rig, 3), false, true, "\"what\"");
-    rig_answer(rig, rig_await_request(rig, 4), false, true, "{\"code\":\"DISCONNECTED\",\"message\":\"gone\",\"sent\":true}");
+    rig_answer(rig, rig_await_request(rig, 4), false, true,
+               "{\"code\":\"DISCONNECTED\",\"message\":\"gone\",\"sent\":true}");
     rig_answer(rig, rig_await_request(rig, 5), true, true, "{broken");
     rig_await_log(rig, "info done");
     assert_null(strstr(rig->log, "error "));
@@ -162,7 +169,8 @@ static void params_without_a_json_form_are_an_error(void **state)
     rig_check("gw.on('@start', function()\n"
               "  local no, err = gw.send('a', { list = { 1, { f = print } } })\n"
               "  assert(no == nil and err.code == 'BAD_PARAMS' and err.method == 'a')\n"
-              "  assert(err.message:find('params.list[2].f', 1, true) and err.message:find('function', 1, true), err.message)\n"
+              "  assert(err.message:find('params.list[2].f', 1, true) and err.message:find('function', 1, true), "
+              "err.message)\n"
               "  no, err = gw.send('a', { 1, 2 })\n"
               "  assert(err.code == 'BAD_PARAMS' and err.message:find('object', 1, true))\n"
               "  no, err = gw.send('a', { x = 0/0 })\n"
@@ -191,7 +199,8 @@ static void misuse_of_send_raises_with_its_place(void **state)
               "  fails('the name of a method', 'a b')\n"
               "  fails('the name of a method', 'a\"b')\n"
               "  fails('table expected, got string', 'a', 'b')\n"
-              "  fails(\"there is no option 'timout'; known: timeout, wait, final, on_accepted, idempotent\", 'a', {}, { timout = 1 })\n"
+              "  fails(\"there is no option 'timout'; known: timeout, wait, final, on_accepted, idempotent\", 'a', {}, "
+              "{ timout = 1 })\n"
               "  fails(\"option 'timeout': a number of seconds above 0\", 'a', {}, { timeout = 0 })\n"
               "  fails(\"option 'timeout'\", 'a', {}, { timeout = '1' })\n"
               "  fails(\"option 'timeout'\", 'a', {}, { timeout = 0/0 })\n"
@@ -207,7 +216,8 @@ static void misuse_of_send_raises_with_its_place(void **state)
 static void only_tasks_can_wait(void **state)
 {
     (void)state;
-    rig_refused("gw.send('agents.list')", "main.lua:1: gw.send waits, which the main chunk of an app cannot, since there is no connection yet: put it into gw.on(\"@ready\"");
+    rig_refused("gw.send('agents.list')", "main.lua:1: gw.send waits, which the main chunk of an app cannot, since "
+                                          "there is no connection yet: put it into gw.on(\"@ready\"");
     rig_refused("coroutine.wrap(function() task.sleep(1) end)()", "task.sleep waits, which the main chunk");
     rig_refused("task.all { print }", "task.all waits, which the main chunk");
     rig_check("gw.on('@start', function()\n"
@@ -261,9 +271,11 @@ static void idempotent_adds_a_key_unless_there_is_one(void **state)
     assert_int_equal(sscanf(rig->requests[1].params, "{\"idempotencyKey\":\"%36[0-9a-f-]\"}", keys[1]), 1);
     assert_string_equal(rig->requests[2].params, "{\"idempotencyKey\":\"mine\"}");
     assert_int_equal(sscanf(rig->requests[3].params, "{\"idempotencyKey\":\"%36[0-9a-f-]\"}", keys[2]), 1);
-    for (size_t i = 0; i < 3; i++) assert_int_equal(strlen(keys[i]), 36);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(strlen(keys[i]), 36);
     assert_string_not_equal(keys[0], keys[1]);
-    for (size_t i = 0; i < 4; i++) assert_true(rig->requests[i].resend);
+    for (size_t i = 0; i < 4; i++)
+        assert_true(rig->requests[i].resend);
     rig_stop(rig);
     rig_free(rig);
 }
@@ -282,7 +294,9 @@ static void a_missing_scope_is_told_once_with_its_name(void **state)
     }
     rig_event(rig, "end", "");
     rig_await_log(rig, "info end");
-    assert_int_equal(rig_count(rig, "warn first needs the scope operator.write, which this connection does not have: add it to the setting scopes"), 1);
+    assert_int_equal(rig_count(rig, "warn first needs the scope operator.write, which this connection does not have: "
+                                    "add it to the setting scopes"),
+                     1);
     assert_int_equal(rig_count(rig, "warn second needs the scope operator.admin"), 1);
     assert_int_equal(rig_count(rig, "warn"), 2);
     rig_stop(rig);
@@ -323,7 +337,7 @@ static void a_host_without_memory_raises(void **state)
     rig_free(rig);
 }
 
-/* --- what is known ----------------------------------------------------------------------------------------------------------------- */
+/* --- what is known ------------------------------------------------------------------------------------------------ */
 
 static void the_app_and_the_connection(void **state)
 {

@@ -1,4 +1,5 @@
-/* test_api_lua.c - the Lua that an app finds: strict globals, require, the standard library as far as it differs, log and print. */
+/* test_api_lua.c - the Lua that an app finds: strict globals, require, the standard library as far as it differs, log
+ * and print. */
 #include "api/api.h"
 
 #include "api_rig.h"
@@ -76,23 +77,25 @@ static void require_looks_in_the_folder_first(void **state)
     rig_file(rig, "app/broken.lua", "return =");
     rig_file(rig, "app/raises.lua", "error('on load')");
     rig_file(rig, "app/typo.lua", "return tpyo");
-    rig_run(rig, "local one = require 'one'\n"
-                 "assert(one.name == 'one' and one.where:find('/app/one.lua$') and require 'one' == one)\n"
-                 "assert(require 'lib.two' == 2)\n"
-                 "local three = require 'lib.three'\n"
-                 "assert(three[1] == 2 and three[2] == 3)\n"
-                 "assert(require 'cjson' == 'own')\n"
-                 "assert(require 'json' == json and require 'gatehouse.json' == json and require 'gatehouse.task' == task)\n"
-                 "local ok, message = pcall(require, 'broken')\n"
-                 "assert(not ok and message:find('app/broken.lua:1:', 1, true), message)\n"
-                 "ok, message = pcall(require, 'raises')\n"
-                 "assert(not ok and message:find('raises.lua:1: on load', 1, true), message)\n"
-                 "ok, message = pcall(require, 'typo')\n"
-                 "assert(not ok and message:find(\"typo.lua:1: undefined global 'tpyo'\", 1, true), message)\n"
-                 "ok, message = pcall(require, 'not.there')\n"
-                 "assert(not ok and message:find(\"no file '%S+/app/not/there.lua'\"), message)\n"
-                 "assert(message:find(\"no file '%S+/app/not/there/init.lua'\") and message:find('nothing that ships', 1, true), message)\n"
-                 "log.info('done')");
+    rig_run(rig,
+            "local one = require 'one'\n"
+            "assert(one.name == 'one' and one.where:find('/app/one.lua$') and require 'one' == one)\n"
+            "assert(require 'lib.two' == 2)\n"
+            "local three = require 'lib.three'\n"
+            "assert(three[1] == 2 and three[2] == 3)\n"
+            "assert(require 'cjson' == 'own')\n"
+            "assert(require 'json' == json and require 'gatehouse.json' == json and require 'gatehouse.task' == task)\n"
+            "local ok, message = pcall(require, 'broken')\n"
+            "assert(not ok and message:find('app/broken.lua:1:', 1, true), message)\n"
+            "ok, message = pcall(require, 'raises')\n"
+            "assert(not ok and message:find('raises.lua:1: on load', 1, true), message)\n"
+            "ok, message = pcall(require, 'typo')\n"
+            "assert(not ok and message:find(\"typo.lua:1: undefined global 'tpyo'\", 1, true), message)\n"
+            "ok, message = pcall(require, 'not.there')\n"
+            "assert(not ok and message:find(\"no file '%S+/app/not/there.lua'\"), message)\n"
+            "assert(message:find(\"no file '%S+/app/not/there/init.lua'\") and message:find('nothing that ships', 1, "
+            "true), message)\n"
+            "log.info('done')");
     rig_await_log(rig, "info done");
     rig_stop(rig);
     rig_free(rig);
@@ -117,7 +120,7 @@ static void bytecode_is_not_required(void **state)
     rig_free(rig);
 }
 
-/* --- log --------------------------------------------------------------------------------------------------------------------------- */
+/* --- log ---------------------------------------------------------------------------------------------------------- */
 
 static void lines_of_the_log(void **state)
 {
@@ -130,8 +133,10 @@ static void lines_of_the_log(void **state)
                  "log.info(12)\n"
                  "log.info(nil)\n"
                  "log.info('plain', 'text')\n"
-                 "log.info('no form', { f = print, own = setmetatable({ f = print }, { __tostring = function() return 'mine' end }) })\n"
-                 "log.info('raises', { [2] = setmetatable({ f = print }, { __tostring = function() error('in tostring') end }) })\n"
+                 "log.info('no form', { f = print, own = setmetatable({ f = print }, { __tostring = function() return "
+                 "'mine' end }) })\n"
+                 "log.info('raises', { [2] = setmetatable({ f = print }, { __tostring = function() error('in "
+                 "tostring') end }) })\n"
                  "log.info('array', { 1, 2 })\n"
                  "log.info('bytes', { '\\xff' })\n"
                  "print('a', 1, nil, true)\n"
@@ -142,9 +147,21 @@ static void lines_of_the_log(void **state)
                  "log.info('done')");
     rig_await_log(rig, "info done");
     static const char *const lines[] = {
-        "debug d \n", "info i {\"a\":1}\n", "warn w {\"list\":[1,2]}\n", "error e {}\n", "info 12 \n", "info nil \n",
-        "info plain {\"value\":\"text\"}\n", "\"own\":\"mine\"", "\"f\":\"function: ", "in tostring", "info array {\"1\":1,\"2\":2}\n",
-        "info bytes {\"1\":\"\xef\xbf\xbd\"}\n", "info a\t1\tnil\ttrue \n", "info  \n", "warn one two \n",
+        "debug d \n",
+        "info i {\"a\":1}\n",
+        "warn w {\"list\":[1,2]}\n",
+        "error e {}\n",
+        "info 12 \n",
+        "info nil \n",
+        "info plain {\"value\":\"text\"}\n",
+        "\"own\":\"mine\"",
+        "\"f\":\"function: ",
+        "in tostring",
+        "info array {\"1\":1,\"2\":2}\n",
+        "info bytes {\"1\":\"\xef\xbf\xbd\"}\n",
+        "info a\t1\tnil\ttrue \n",
+        "info  \n",
+        "warn one two \n",
     };
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
         if (!strstr(rig->log, lines[i])) fail_msg("expected: %s\nlog:\n%s", lines[i], rig->log);

@@ -21,14 +21,16 @@ static void state_survives_a_restart(void **state)
     (void)state;
     Rig *rig = rig_new();
     struct stat status;
-    run_once(rig, "assert(gw.state.failures == nil)\n"
-                  "gw.state.failures = (gw.state.failures or 0) + 1\n"
-                  "gw.state.sessions = {}\n"
-                  "gw.state.sessions['a:b'] = { n = 9007199254740993, list = json.array {}, half = 0.5, text = 'h\\u{e9}' }\n"
-                  "gw.state.gone = 1\n"
-                  "gw.state.gone = nil\n"
-                  "gw.state.whole = 2.0\n"
-                  "gw.on('@stop', function() gw.state.stopped = true end)\n");
+    run_once(
+        rig,
+        "assert(gw.state.failures == nil)\n"
+        "gw.state.failures = (gw.state.failures or 0) + 1\n"
+        "gw.state.sessions = {}\n"
+        "gw.state.sessions['a:b'] = { n = 9007199254740993, list = json.array {}, half = 0.5, text = 'h\\u{e9}' }\n"
+        "gw.state.gone = 1\n"
+        "gw.state.gone = nil\n"
+        "gw.state.whole = 2.0\n"
+        "gw.on('@stop', function() gw.state.stopped = true end)\n");
     no_errors(rig);
     char path[128];
     snprintf(path, sizeof path, "%s/state.json", rig->data_dir);

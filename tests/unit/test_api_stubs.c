@@ -1,4 +1,5 @@
-/* test_api_stubs.c - what the binary registers and what the type stubs in lua/library describe are the same names, both ways. */
+/* test_api_stubs.c - what the binary registers and what the type stubs in lua/library describe are the same names,
+ * both ways. */
 #include "api/api.h"
 
 #include "api_rig.h"
@@ -24,7 +25,8 @@ static void add(Names *names, const char *format, const char *first, const char 
     assert_true(names->count < 128);
     char *name = names->names[names->count++];
     snprintf(name, 64, format, first, second);
-    for (; *name; name++) *name = (char)tolower((unsigned char)*name);
+    for (; *name; name++)
+        *name = (char)tolower((unsigned char)*name);
 }
 
 static int by_name(const void *a, const void *b)
@@ -32,12 +34,13 @@ static int by_name(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-/* --- what is registered ------------------------------------------------------------------------------------------------------------ */
+/* --- what is registered ------------------------------------------------------------------------------------------- */
 
 /* The fields of the table on top of the stack; pops it. */
 static void add_fields(lua_State *L, const char *format, const char *owner)
 {
-    for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) add(&registered, format, owner, lua_tostring(L, -2));
+    for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1))
+        add(&registered, format, owner, lua_tostring(L, -2));
     lua_pop(L, 1);
 }
 
@@ -71,11 +74,12 @@ static void add_classes(lua_State *L)
 static void open_and_list(lua_State *L)
 {
     api_open(L);
-    for (size_t i = 0; i < MODULES; i++) add_module(L, modules[i]);
+    for (size_t i = 0; i < MODULES; i++)
+        add_module(L, modules[i]);
     add_classes(L);
 }
 
-/* --- what is described -------------------------------------------------------------------------------------------------------------- */
+/* --- what is described -------------------------------------------------------------------------------------------- */
 
 /* `function gw.on(…) end`, `function Task:cancel() end`, `gw.state = …` */
 static void read_line(const char *line)
@@ -93,7 +97,8 @@ static void read_stub(const char *module)
     snprintf(path, sizeof path, LIBRARY "%s.lua", module);
     FILE *file = fopen(path, "r");
     if (!file) fail_msg("there is no %s", path);
-    while (fgets(line, sizeof line, file)) read_line(line);
+    while (fgets(line, sizeof line, file))
+        read_line(line);
     fclose(file);
 }
 
@@ -103,12 +108,14 @@ static void stubs_and_registered_names_are_the_same(void **state)
     Rig *rig = rig_new();
     rig->bindings.open = open_and_list;
     assert_true(rig_load(rig, ""));
-    for (size_t i = 0; i < MODULES; i++) read_stub(modules[i]);
+    for (size_t i = 0; i < MODULES; i++)
+        read_stub(modules[i]);
     qsort(registered.names, registered.count, sizeof *registered.names, by_name);
     qsort(described.names, described.count, sizeof *described.names, by_name);
     assert_true(registered.count > 20);
     for (size_t r = 0, d = 0; r < registered.count || d < described.count; r++, d++) {
-        const char *here = r < registered.count ? registered.names[r] : "\x7f", *there = d < described.count ? described.names[d] : "\x7f";
+        const char *here = r < registered.count ? registered.names[r] : "\x7f",
+                   *there = d < described.count ? described.names[d] : "\x7f";
         int order = strcmp(here, there);
         if (order < 0) fail_msg("%s is registered, but lua/library does not describe it", here);
         if (order > 0) fail_msg("%s is described in lua/library, but not registered", there);

@@ -70,9 +70,11 @@ static void all_gives_a_result_for_each_key(void **state)
     (void)state;
     rig_check("gw.on('@start', function()\n"
               "  local before = gw.now()\n"
-              "  local got = task.all { a = function() task.sleep(0.03) return 1 end, b = function() task.sleep(0.03) return 2 end }\n"
+              "  local got = task.all { a = function() task.sleep(0.03) return 1 end, b = function() task.sleep(0.03) "
+              "return 2 end }\n"
               "  assert(got.a == 1 and got.b == 2)\n"
-              "  local list = task.all { function() return 'x', 'y' end, function() end, function() task.sleep(0) return 'z' end }\n"
+              "  local list = task.all { function() return 'x', 'y' end, function() end, function() task.sleep(0) "
+              "return 'z' end }\n"
               "  assert(list[1] == 'x' and list[2] == nil and list[3] == 'z')\n"
               "  assert(next(task.all {}) == nil)\n"
               "  log.info('done')\n"
@@ -107,24 +109,26 @@ static void the_first_failure_ends_all(void **state)
 static void race_gives_what_the_first_gives(void **state)
 {
     (void)state;
-    rig_check("gw.on('@start', function()\n"
-              "  local loser\n"
-              "  local a, b, c = task.race {\n"
-              "    function() local _, err = task.sleep(100) loser = err.code end,\n"
-              "    function() task.sleep(0.001) return 1, nil, 3 end,\n"
-              "  }\n"
-              "  assert(a == 1 and b == nil and c == 3)\n"
-              "  task.sleep(0)\n"
-              "  assert(loser == 'CANCELLED')\n"
-              "  local ok, message = pcall(task.race, { function() error('lost', 0) end, function() task.sleep(100) end })\n"
-              "  assert(not ok and message:find('^lost\\nstack traceback'), message)\n"
-              "  for _, wrong in ipairs { {}, { 1 }, 'x' } do assert(not pcall(task.race, wrong)) end\n"
-              "  ok, message = pcall(function() task.race {} end)\n"
-              "  assert(message:find('^%S+main.lua:13: bad argument #1 to'), message)\n"
-              "  ok, message = pcall(function() task.all { print, 3 } end)\n"
-              "  assert(message:find('main.lua:15: bad argument #1 to \\'task.all\\' ([2]: function expected, got number)', 1, true), message)\n"
-              "  log.info('done')\n"
-              "end)");
+    rig_check(
+        "gw.on('@start', function()\n"
+        "  local loser\n"
+        "  local a, b, c = task.race {\n"
+        "    function() local _, err = task.sleep(100) loser = err.code end,\n"
+        "    function() task.sleep(0.001) return 1, nil, 3 end,\n"
+        "  }\n"
+        "  assert(a == 1 and b == nil and c == 3)\n"
+        "  task.sleep(0)\n"
+        "  assert(loser == 'CANCELLED')\n"
+        "  local ok, message = pcall(task.race, { function() error('lost', 0) end, function() task.sleep(100) end })\n"
+        "  assert(not ok and message:find('^lost\\nstack traceback'), message)\n"
+        "  for _, wrong in ipairs { {}, { 1 }, 'x' } do assert(not pcall(task.race, wrong)) end\n"
+        "  ok, message = pcall(function() task.race {} end)\n"
+        "  assert(message:find('^%S+main.lua:13: bad argument #1 to'), message)\n"
+        "  ok, message = pcall(function() task.all { print, 3 } end)\n"
+        "  assert(message:find('main.lua:15: bad argument #1 to \\'task.all\\' ([2]: function expected, got number)', "
+        "1, true), message)\n"
+        "  log.info('done')\n"
+        "end)");
 }
 
 static void cancelling_the_parent_cancels_the_children(void **state)
@@ -164,7 +168,7 @@ static void an_error_in_a_task_is_logged_with_its_place(void **state)
     rig_free(rig);
 }
 
-/* --- timers ------------------------------------------------------------------------------------------------------------------------ */
+/* --- timers ------------------------------------------------------------------------------------------------------- */
 
 static void after_fires_once(void **state)
 {
@@ -215,8 +219,9 @@ static void a_call_that_raises_does_not_end_every(void **state)
 {
     (void)state;
     Rig *rig = rig_new();
-    rig_run(rig, "local n = 0\n"
-                 "timer.every(0.005, function() n = n + 1 if n == 3 then log.info('third') end error('beat ' .. n) end)");
+    rig_run(rig,
+            "local n = 0\n"
+            "timer.every(0.005, function() n = n + 1 if n == 3 then log.info('third') end error('beat ' .. n) end)");
     rig_await_log(rig, "info third");
     assert_non_null(strstr(rig->log, "beat 1"));
     rig_stop(rig);
@@ -232,7 +237,8 @@ static void cron_is_set_and_checked(void **state)
               "timer.cron('@daily', print)\n"
               "timer.cron('0 9 * * mon-fri', print, { missed = 'skip' })\n"
               "log.info('done')");
-    rig_refused("timer.cron('0 0 30 2 *', print)", "main.lua:1: bad argument #1 to 'cron' (\"0 0 30 2 *\" names a date that does not exist)");
+    rig_refused("timer.cron('0 0 30 2 *', print)",
+                "main.lua:1: bad argument #1 to 'cron' (\"0 0 30 2 *\" names a date that does not exist)");
     rig_refused("timer.cron('61 * * * *', print)", "the field minute (0-59), \"61\", is out of range");
     rig_refused("timer.cron('* * * * *')", "function expected");
     rig_refused("timer.cron('* * * * *', print, { missed = 'all' })", "\"skip\" or \"once\" is expected");

@@ -15,10 +15,10 @@
 
 /* Zones as rules, so that no time zone database is needed. */
 #define UTC "UTC0"
-#define BERLIN "CET-1CEST,M3.5.0,M10.5.0/3"     /* 2026: 29 March 01:00 UTC and 25 October 01:00 UTC */
-#define NEW_YORK "EST5EDT,M3.2.0,M11.1.0"       /* 2026: 8 March 07:00 UTC and 1 November 06:00 UTC */
+#define BERLIN "CET-1CEST,M3.5.0,M10.5.0/3"              /* 2026: 29 March 01:00 UTC and 25 October 01:00 UTC */
+#define NEW_YORK "EST5EDT,M3.2.0,M11.1.0"                /* 2026: 8 March 07:00 UTC and 1 November 06:00 UTC */
 #define LORD_HOWE "<+1030>-10:30<+11>-11,M10.1.0,M4.1.0" /* half an hour */
-#define HAVANA "CST5CDT,M3.2.0/0,M11.1.0/1"     /* midnight itself is skipped */
+#define HAVANA "CST5CDT,M3.2.0/0,M11.1.0/1"              /* midnight itself is skipped */
 
 static void use_zone(const char *zone)
 {
@@ -56,7 +56,8 @@ static void check(const char *zone, const char *text, const char *after, const c
         assert_true(strftime(stamp, sizeof stamp, "%Y-%m-%d %H:%M:%S", gmtime_r(&time, &tm)) > 0);
         snprintf(came + strlen(came), sizeof came - strlen(came), "%s%s", *came ? ", " : "", stamp);
     }
-    if (strcmp(came, expected) != 0) fail_msg("%s in %s after %s:\n    expected %s\n    came     %s", text, zone, after, expected, came);
+    if (strcmp(came, expected) != 0)
+        fail_msg("%s in %s after %s:\n    expected %s\n    came     %s", text, zone, after, expected, came);
 }
 
 static void fields_and_names(void **state)
@@ -65,14 +66,17 @@ static void fields_and_names(void **state)
     check(UTC, "* * * * *", "2026-01-01 00:00:00", "2026-01-01 00:01:00, 2026-01-01 00:02:00");
     check(UTC, "* * * * *", "2026-01-01 00:00:59", "2026-01-01 00:01:00");
     check(UTC, "*/20 * * * *", "2026-01-01 00:41:00", "2026-01-01 01:00:00, 2026-01-01 01:20:00");
-    check(UTC, "5-59/25 9 * * *", "2026-01-01 09:05:00", "2026-01-01 09:30:00, 2026-01-01 09:55:00, 2026-01-02 09:05:00");
+    check(UTC, "5-59/25 9 * * *", "2026-01-01 09:05:00",
+          "2026-01-01 09:30:00, 2026-01-01 09:55:00, 2026-01-02 09:05:00");
     check(UTC, "0 9 * * 1-5", "2026-01-02 08:00:00", "2026-01-02 09:00:00, 2026-01-05 09:00:00");
     check(UTC, "0 9 * * mon-FRI", "2026-01-02 08:00:00", "2026-01-02 09:00:00, 2026-01-05 09:00:00");
     check(UTC, "0 0 * * 7", "2026-01-01 00:00:00", "2026-01-04 00:00:00, 2026-01-11 00:00:00");
     check(UTC, "0 0 * * 0", "2026-01-01 00:00:00", "2026-01-04 00:00:00");
-    check(UTC, "0 0 * * 5-7", "2026-01-01 00:00:00", "2026-01-02 00:00:00, 2026-01-03 00:00:00, 2026-01-04 00:00:00, 2026-01-09 00:00:00");
+    check(UTC, "0 0 * * 5-7", "2026-01-01 00:00:00",
+          "2026-01-02 00:00:00, 2026-01-03 00:00:00, 2026-01-04 00:00:00, 2026-01-09 00:00:00");
     check(UTC, "30 23 31 dec *", "2026-01-01 00:00:00", "2026-12-31 23:30:00, 2027-12-31 23:30:00");
-    check(UTC, "0 22-23,0-1 * * *", "2026-01-01 22:30:00", "2026-01-01 23:00:00, 2026-01-02 00:00:00, 2026-01-02 01:00:00, 2026-01-02 22:00:00");
+    check(UTC, "0 22-23,0-1 * * *", "2026-01-01 22:30:00",
+          "2026-01-01 23:00:00, 2026-01-02 00:00:00, 2026-01-02 01:00:00, 2026-01-02 22:00:00");
     check(UTC, "  0\t12  1 jan,Jul * ", "2026-01-01 12:00:00", "2026-07-01 12:00:00, 2027-01-01 12:00:00");
 }
 
@@ -92,7 +96,9 @@ static void day_and_weekday(void **state)
 {
     (void)state;
     /* Both restricted: either. 2026-02-13 is a Friday. */
-    check(UTC, "0 0 13 * fri", "2026-02-01 00:00:00", "2026-02-06 00:00:00, 2026-02-13 00:00:00, 2026-02-20 00:00:00, 2026-02-27 00:00:00, 2026-03-06 00:00:00, 2026-03-13 00:00:00");
+    check(UTC, "0 0 13 * fri", "2026-02-01 00:00:00",
+          "2026-02-06 00:00:00, 2026-02-13 00:00:00, 2026-02-20 00:00:00, 2026-02-27 00:00:00, 2026-03-06 00:00:00, "
+          "2026-03-13 00:00:00");
     check(UTC, "0 0 15 * fri", "2026-02-13 00:00:00", "2026-02-15 00:00:00, 2026-02-20 00:00:00");
     /* One of them begins with `*`: both must hold. Odd days that are Mondays. */
     check(UTC, "0 0 */2 * mon", "2026-01-01 00:00:00", "2026-01-05 00:00:00, 2026-01-19 00:00:00, 2026-02-09 00:00:00");
@@ -102,7 +108,7 @@ static void leap_years(void **state)
 {
     (void)state;
     check(UTC, "0 0 29 2 *", "2026-01-01 00:00:00", "2028-02-29 00:00:00, 2032-02-29 00:00:00");
-    check(UTC, "0 0 29 2 *", "2096-03-01 00:00:00", "2104-02-29 00:00:00"); /* 2100 is none */
+    check(UTC, "0 0 29 2 *", "2096-03-01 00:00:00", "2104-02-29 00:00:00");                        /* 2100 is none */
     check(UTC, "0 0 29 2 */7", "2026-01-01 00:00:00", "2032-02-29 00:00:00, 2060-02-29 00:00:00"); /* and a Sunday */
     check(UTC, "0 0 31 * *", "2026-01-31 00:00:00", "2026-03-31 00:00:00, 2026-05-31 00:00:00");
     check(UTC, "59 23 28 2 *", "2028-02-28 23:59:00", "2029-02-28 23:59:00");
@@ -141,7 +147,8 @@ static void clocks_go_back(void **state)
     check(BERLIN, "30 2 * * *", "2026-10-25 01:10:00", "2026-10-26 01:30:00");
     check(BERLIN, "0 3 * * *", "2026-10-25 00:00:00", "2026-10-25 02:00:00");
     /* Every so many minutes goes on through both. */
-    check(BERLIN, "*/30 * * * *", "2026-10-25 00:15:00", "2026-10-25 00:30:00, 2026-10-25 01:00:00, 2026-10-25 01:30:00, 2026-10-25 02:00:00");
+    check(BERLIN, "*/30 * * * *", "2026-10-25 00:15:00",
+          "2026-10-25 00:30:00, 2026-10-25 01:00:00, 2026-10-25 01:30:00, 2026-10-25 02:00:00");
     check(BERLIN, "0 */2 * * *", "2026-10-24 23:00:00", "2026-10-25 00:00:00, 2026-10-25 03:00:00");
     check(LORD_HOWE, "45 1 * * *", "2026-04-04 00:00:00", "2026-04-04 14:45:00, 2026-04-05 15:15:00");
     check(HAVANA, "@daily", "2026-10-31 12:00:00", "2026-11-01 04:00:00, 2026-11-02 05:00:00");
@@ -163,7 +170,8 @@ static void agrees_with_a_walk_over_all_minutes(void **state)
             int month = tm.tm_mon + 1;
             bool wanted = (tm.tm_min == 7 || tm.tm_min == 33) && (tm.tm_mday <= 8 || tm.tm_mday >= 25) &&
                           (month == 3 || month == 4 || month == 10 || month == 11);
-            if (wanted != (second == next)) fail_msg("%s: %lld, next is %lld", zones_walked[z], (long long)second, (long long)next);
+            if (wanted != (second == next))
+                fail_msg("%s: %lld, next is %lld", zones_walked[z], (long long)second, (long long)next);
             if (wanted) next = cron_next(&cron, second);
         }
     }
@@ -211,7 +219,8 @@ static void what_is_refused(void **state)
         char problem[200] = "";
         Cron cron;
         if (cron_parse(cases[i].text, &cron, problem, sizeof problem)) fail_msg("\"%s\" was accepted", cases[i].text);
-        if (!strstr(problem, cases[i].part)) fail_msg("\"%s\": \"%s\" does not say \"%s\"", cases[i].text, problem, cases[i].part);
+        if (!strstr(problem, cases[i].part))
+            fail_msg("\"%s\": \"%s\" does not say \"%s\"", cases[i].text, problem, cases[i].part);
     }
     char long_text[600], problem[200];
     Cron cron;
@@ -225,8 +234,10 @@ static void look(const char *now, const char *due, bool once, bool busy, bool ca
 {
     Cron cron = parsed("0 * * * *");
     int64_t due_s = utc(due);
-    if (cron_beat(&cron, once, busy, utc(now), &due_s) != calls) fail_msg("at %s, due %s: calls: %d expected", now, due, calls);
-    if (due_s != utc(due_after)) fail_msg("at %s, due %s: then due %lld, expected %s", now, due, (long long)due_s, due_after);
+    if (cron_beat(&cron, once, busy, utc(now), &due_s) != calls)
+        fail_msg("at %s, due %s: calls: %d expected", now, due, calls);
+    if (due_s != utc(due_after))
+        fail_msg("at %s, due %s: then due %lld, expected %s", now, due, (long long)due_s, due_after);
 }
 
 static void beats(void **state)
@@ -253,10 +264,16 @@ static void beats(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(fields_and_names),  cmocka_unit_test(shorthands),        cmocka_unit_test(day_and_weekday),
-        cmocka_unit_test(leap_years),        cmocka_unit_test(zones),             cmocka_unit_test(clocks_go_forward),
-        cmocka_unit_test(clocks_go_back),    cmocka_unit_test(what_is_refused),
-        cmocka_unit_test(agrees_with_a_walk_over_all_minutes), cmocka_unit_test(beats),
+        cmocka_unit_test(fields_and_names),
+        cmocka_unit_test(shorthands),
+        cmocka_unit_test(day_and_weekday),
+        cmocka_unit_test(leap_years),
+        cmocka_unit_test(zones),
+        cmocka_unit_test(clocks_go_forward),
+        cmocka_unit_test(clocks_go_back),
+        cmocka_unit_test(what_is_refused),
+        cmocka_unit_test(agrees_with_a_walk_over_all_minutes),
+        cmocka_unit_test(beats),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
