@@ -8,16 +8,21 @@
 
 static const char array_mark_key; /* its address is the key of the arrays' metatable in the registry */
 
-void json_mark_array(lua_State *L)
+void json_push_array_mark(lua_State *L)
 {
     lua_rawgetp(L, LUA_REGISTRYINDEX, &array_mark_key);
+}
+
+void json_mark_array(lua_State *L)
+{
+    json_push_array_mark(L);
     lua_setmetatable(L, -2);
 }
 
 bool json_is_marked_array(lua_State *L)
 {
     if (!lua_getmetatable(L, -1)) return false;
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &array_mark_key);
+    json_push_array_mark(L);
     bool marked = lua_rawequal(L, -1, -2);
     lua_pop(L, 2);
     return marked;

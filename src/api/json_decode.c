@@ -36,7 +36,7 @@ typedef struct {
     lua_State *L;
     Decoder *decoder;
     const char *end;
-    int keys; /* index on the stack of the table of keys */
+    int keys, mark; /* indices on the stack of the table of keys, of the arrays' metatable */
     unsigned depth;
 } Decoding;
 
@@ -62,17 +62,16 @@ static void set_scratch(Decoding *decoding, size_t bytes)
 /* Each function from here on pushes what begins at `at` and returns what follows it; NULL for anything wrong, and then the
  * stack is left as it is. */
 
-static const char *push_escaped_string(Decoding *decoding, const char *text, const char *first_escape)
+static const char *push_escaped_string(Decoding *decoding, const char *text)
 {
-    const char *close = json_close_quote(first_escape, decoding->end);
-    if (!close) return NULL;
-    size_t size = (size_t)(close - text) + JSON_UNESCAPE_SLACK; /* no escape is longer than its character */
     Decoder *decoder = decoding->decoder;
+    size_t size = (size_t)(decoding->end - text) + JSON_UNESCAPE_SLACK; /* where it ends is not known yet */
     if (size > decoder->scratch_bytes) set_scratch(decoding, size < SCRATCH_KEPT_BYTES / 2 ? size * 2 : size);
-    char *behind = json_unescape(text, close, decoding->end, decoder->scratch);
+    const char *at = text;
+    char *behind = json_unescape(&at, decoding->end, decoder->scratch);
     if (!behind) return NULL;
     lua_pushlstring(decoding->L, decoder->scratch, (size_t)(behind - decoder->scratch));
-    return close + 1;
+    return at + 1;
 }
 
 static const char *push_string(Decoding *decoding, const char *at)
@@ -80,7 +79,7 @@ static const char *push_string(Decoding *decoding, const char *at)
     const char *text = at + 1;
     const char *stop = json_plain_end(text, decoding->end);
     if (stop == decoding->end) return NULL;
-    if (*stop == '\\') return push_escaped_string(decoding, text, stop);
+    if (*stop == '\\') return push_escaped_string(decoding, text);
     if (*stop != '"') return NULL;
     lua_pushlstring(decoding->L, text, (size_t)(stop - text));
     return stop + 1;
@@ -183,7 +182,8 @@ static const char *push_array(Decoding *decoding, const char *at)
     at = json_skip_space(at + 1, end);
     bool empty = at < end && *at == ']';
     lua_createtable(L, empty ? 0 : *hint, 0);
-    json_mark_array(L);
+    lua_pushvalue(L, decoding->mark);
+    lua_setmetatable(L, -2);
     if (empty) return at + 1;
     for (;;) {
         at = push_value(decoding, at);
@@ -257,13 +257,15 @@ bool json_push(lua_State *L, Slice text, JsonError *error)
     JsonError found = {0, "not enough memory"}; /* for the Lua stack, if the text is valid */
     if (text.data && lua_checkstack(L, 8)) {
         lua_rawgetp(L, LUA_REGISTRYINDEX, &decoder_key);
-        Decoding decoding = {.L = L, .decoder = lua_touserdata(L, -1), .end = text.data + text.size, .keys = top + 1};
+        Decoding decoding = {.L = L, .decoder = lua_touserdata(L, -1), .end = text.data + text.size, .keys = top + 1, .mark = top + 2};
         lua_getiuservalue(L, -1, KEYS_VALUE);
-        lua_replace(L, top + 1);
+        lua_replace(L, decoding.keys);
+        json_push_array_mark(L);
         const char *behind = push_value(&decoding, text.data);
         if (decoding.decoder->scratch_bytes > SCRATCH_KEPT_BYTES) set_scratch(&decoding, 0);
         if (behind && json_skip_space(behind, decoding.end) == decoding.end) {
             lua_replace(L, top + 1);
+            lua_settop(L, top + 1);
             return true;
         }
         lua_settop(L, top);

@@ -217,34 +217,34 @@ const char *json_read_escape(const char *at, const char *end, uint32_t *code)
     return at + 6;
 }
 
-char *json_unescape(const char *at, const char *close, const char *end, char *out)
+char *json_unescape(const char **text, const char *end, char *out)
 {
-    while (at < close) {
+    const char *at = *text;
+    while (at < end) {
 #ifdef __SSE2__
-        /* Plain text is copied a block at a time; what is copied too much is overwritten or cut off. */
-        const __m128i backslash = _mm_set1_epi8('\\'), last_control = _mm_set1_epi8(0x1f);
+        /* Plain text is copied sixteen bytes at a time; what is copied too much is overwritten or not counted. */
         if (end - at >= JSON_VECTOR) {
             __m128i bytes = json_load(at);
-            __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, last_control), bytes);
-            int stops = _mm_movemask_epi8(_mm_or_si128(_mm_cmpeq_epi8(bytes, backslash), control));
-            ptrdiff_t plain = stops ? __builtin_ctz((unsigned)stops) : JSON_VECTOR;
+            int stops = json_special_bytes(bytes);
             _mm_storeu_si128((__m128i *)(void *)out, bytes);
-            if (plain >= close - at) return out + (close - at);
+            int plain = stops ? __builtin_ctz((unsigned)stops) : JSON_VECTOR;
             at += plain;
             out += plain;
             if (!stops) continue;
         }
-#else
-        (void)end;
 #endif
+        if (*at == '"') {
+            *text = at;
+            return out;
+        }
         if (*at == '\\') {
-            uint32_t code = close - at < 2 ? 0 : (unsigned char)short_escapes[(unsigned char)at[1]];
+            uint32_t code = end - at < 2 ? 0 : (unsigned char)short_escapes[(unsigned char)at[1]];
             if (code) {
                 *out++ = (char)code;
                 at += 2;
                 continue;
             }
-            at = json_read_escape(at, close, &code);
+            at = json_read_escape(at, end, &code);
             if (!at) return NULL;
             out = put_utf8(out, code);
         } else if ((unsigned char)*at >= 0x20) {
@@ -253,7 +253,7 @@ char *json_unescape(const char *at, const char *close, const char *end, char *ou
             return NULL;
         }
     }
-    return out;
+    return NULL;
 }
 
 /* Finds the text between the quotes of a string; false for anything else. */
@@ -267,14 +267,13 @@ static bool string_body(Slice value, const char **text, const char **close)
 
 bool json_get_string(Slice value, Buffer *out)
 {
-    const char *text, *close;
-    if (!string_body(value, &text, &close)) return false;
-    size_t size = (size_t)(close - text);
-    char *room = buffer_reserve(out, size + JSON_UNESCAPE_SLACK);
-    if (!room) return false;
-    char *behind = json_unescape(text, close, close, room);
-    if (behind) buffer_commit(out, (size_t)(behind - room));
-    return behind != NULL;
+    if (value.size < 2 || value.data[0] != '"') return false;
+    const char *at = value.data + 1, *end = value.data + value.size;
+    char *room = buffer_reserve(out, value.size + JSON_UNESCAPE_SLACK);
+    char *behind = room ? json_unescape(&at, end, room) : NULL;
+    if (!behind || at != end - 1) return false;
+    buffer_commit(out, (size_t)(behind - room));
+    return true;
 }
 
 bool json_copy_string(Slice value, char *out, size_t size_bytes)

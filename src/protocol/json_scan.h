@@ -17,6 +17,15 @@ static inline __m128i json_load(const char *at)
 {
     return _mm_loadu_si128((const __m128i *)(const void *)at);
 }
+
+/* A bit for each byte that is not plain text inside a string. */
+static inline int json_special_bytes(__m128i bytes)
+{
+    const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\'), last_control = _mm_set1_epi8(0x1f);
+    __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, last_control), bytes);
+    __m128i special = _mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, backslash));
+    return _mm_movemask_epi8(_mm_or_si128(special, control));
+}
 #endif
 
 static inline const char *json_skip_space(const char *at, const char *end)
@@ -32,12 +41,8 @@ static inline const char *json_skip_space(const char *at, const char *end)
 static inline const char *json_plain_end(const char *at, const char *end)
 {
 #ifdef __SSE2__
-    const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\'), last_control = _mm_set1_epi8(0x1f);
     for (; end - at >= JSON_VECTOR; at += JSON_VECTOR) {
-        __m128i bytes = json_load(at);
-        __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, last_control), bytes);
-        __m128i special = _mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, backslash));
-        int stops = _mm_movemask_epi8(_mm_or_si128(special, control));
+        int stops = json_special_bytes(json_load(at));
         if (stops) return at + __builtin_ctz((unsigned)stops);
     }
 #endif
@@ -92,8 +97,9 @@ const char *json_read_escape(const char *at, const char *end, uint32_t *code);
 
 #define JSON_UNESCAPE_SLACK 16 /* bytes that json_unescape may write behind its result, as it copies in blocks */
 
-/* Decodes the text of a string from `at` to its closing quote. `end` (>= close) is how far may be read; `out` has room for
- * close - at + JSON_UNESCAPE_SLACK bytes. Returns the end of what was written, NULL for a bad escape or a control character. */
-char *json_unescape(const char *at, const char *close, const char *end, char *out);
+/* Decodes the text of a string from `at` to its closing quote, to which `at` is moved. `out` has room for
+ * end - at + JSON_UNESCAPE_SLACK bytes. Returns the end of what was written, NULL for a bad escape, a control character or
+ * a string that does not end. */
+char *json_unescape(const char **at, const char *end, char *out);
 
 #endif
