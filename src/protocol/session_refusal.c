@@ -102,12 +102,11 @@ static void hint_at_protocols(SessionEnding *ending, Slice raw)
 }
 
 /* The configured secret was refused: may the stored device token stand in for it? Never toward a peer that might be
- * somebody else, never twice. */
+ * somebody else; and not twice, since it stays in place until it is refused itself. */
 static bool try_device_token(Session *session, const FrameError *error)
 {
     bool allowed = error->can_retry_with_device_token && session->config.device_token_retry &&
-                   session->config.identity && session->secrets.device_token && !session->sent_device_token &&
-                   !session->secret_retried;
+                   session->config.identity && session->secrets.device_token && !session->sent_device_token;
     if (allowed) session->prefer_device_token = session->secret_retried = true;
     return allowed;
 }

@@ -137,7 +137,7 @@ static void a_state_folder_that_is_not_private_is_refused(void **state)
 {
     Place *place = *state;
     char found[PATH_SIZE];
-    char path[PATH_SIZE];
+    char other[PATH_SIZE];
 
     assert_int_equal(chmod(place->dir, 0750), 0);
     assert_false(state_dir_open(place->dir, found, sizeof found, place->message, sizeof place->message));
@@ -148,12 +148,12 @@ static void a_state_folder_that_is_not_private_is_refused(void **state)
     assert_true(state_dir_open(place->dir, found, sizeof found, place->message, sizeof place->message));
 
     assert_false(state_dir_open("/", found, sizeof found, place->message, sizeof place->message));
-    path_in(path, place->root, "file");
-    write_file(path, "", 0600);
-    assert_false(state_dir_open(path, found, sizeof found, place->message, sizeof place->message));
+    path_in(other, place->root, "file");
+    write_file(other, "", 0600);
+    assert_false(state_dir_open(other, found, sizeof found, place->message, sizeof place->message));
     expect_in(place->message, "state folder");
-    path_in(path, place->root, "file/below");
-    assert_false(state_dir_open(path, found, sizeof found, place->message, sizeof place->message));
+    path_in(other, place->root, "file/below");
+    assert_false(state_dir_open(other, found, sizeof found, place->message, sizeof place->message));
     expect_in(place->message, "Not a directory");
 }
 
@@ -234,6 +234,10 @@ static void a_key_that_others_can_read_is_refused(void **state)
     identity_free(identity);
 }
 
+/* A key of zeros, and its id. */
+#define SEED "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+#define ID "139e3940e64b5491722088d9a0d741628fc826e09475d341a780acde3c4b8070"
+
 static void a_damaged_key_is_refused_and_never_overwritten(void **state)
 {
     static const char *const contents[] = {
@@ -241,11 +245,11 @@ static void a_damaged_key_is_refused_and_never_overwritten(void **state)
         "{}",
         "not json",
         "{\"version\":1}",
-        "{\"version\":2,\"deviceId\":\"x\",\"seed\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\",\"createdAtMs\":1}",
-        "{\"version\":1,\"deviceId\":\"x\",\"seed\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\",\"createdAtMs\":1}",
-        "{\"version\":1,\"deviceId\":\"3b6a27bcceb6a42d62a3a8d02a6f0d73653215771de243a63ac048a18b59da29\",\"seed\":"
-        "\"AAAA\","
-        "\"createdAtMs\":1}",
+        "{\"version\":2,\"deviceId\":\"x\",\"seed\":\"" SEED "\",\"createdAtMs\":1}",
+        "{\"version\":1,\"deviceId\":\"x\",\"seed\":\"" SEED "\",\"createdAtMs\":1}", /* not the key's id */
+        "{\"version\":1,\"deviceId\":\"" ID "\",\"seed\":\"" SEED "\",\"createdAtMs\":null}",
+        "{\"version\":1,\"deviceId\":\"" ID "\",\"seed\":\"AAAA\",\"createdAtMs\":1}",
+        "{\"version\":1,\"deviceId\":\"" ID "\",\"seed\":\"" SEED "\",\"createdAtMs\":1}x",
     };
     Place *place = *state;
     char path[PATH_SIZE];

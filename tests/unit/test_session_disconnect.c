@@ -53,12 +53,37 @@ static void a_disconnect_fails_what_is_pending_at_once(void **state)
     }
     assert_int_equal(rig_status(rig).ended_disconnected, 4);
     expect_sum(rig);
-    /* Their answers mean nothing on the next connection. */
-    char *old_id = rig_copy(slice_of(rig_id_of(rig_last_write(rig))));
+    rig_free(rig);
+}
+
+static void an_answer_on_another_connection_means_nothing(void **state)
+{
+    Rig *rig = rig_ready(&(SessionConfig){.max_in_flight = 1});
+    size_t first = rig->write_count;
+
+    (void)state;
+    rig_request_with(rig, (SessionRequest){.token = 1, .timeout_ms = 10}, "{}");
+    rig_advance(rig, 10);
+    expect_error(rig, 1, "TIMEOUT");
+    rig_request_with(rig, (SessionRequest){.token = 2, .resend = true, .final = true}, "{}");
+    rig_answer_last(rig, ACCEPTED);
+    rig_request_with(rig, (SessionRequest){.token = 3, .resend = true}, "{}");
+    char *third = rig_copy(slice_of(rig_last_write(rig)));
+    rig_closed(rig, 1006, "");
     rig_reconnect(rig);
-    rig_answer(rig, old_id, "{}");
-    assert_int_equal(rig_status(rig).unknown_responses, 1);
-    free(old_id);
+    size_t replies = rig->reply_count;
+    assert_int_equal(rig_status(rig).in_flight, 1);
+    assert_int_equal(rig_status(rig).in_line, 1);
+    rig_answer(rig, rig_id_of(rig->writes[first]), "{}"); /* not late: that was another connection */
+    rig_answer(rig, rig_id_of(third), "{}");              /* not sent on this one yet */
+    assert_int_equal(rig_status(rig).late_responses, 0);
+    assert_int_equal(rig_status(rig).unknown_responses, 2);
+    assert_int_equal(rig->reply_count, replies);
+    rig_answer_last(rig, FINAL);
+    rig_answer_last(rig, "{}");
+    assert_int_equal(rig_last_reply(rig)->token, 3);
+    assert_int_equal(rig_status(rig).ended_ok, 2);
+    free(third);
     rig_free(rig);
 }
 
@@ -344,6 +369,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_disconnect_fails_what_is_pending_at_once),
+        cmocka_unit_test(an_answer_on_another_connection_means_nothing),
         cmocka_unit_test(what_may_wait_waits_over_a_disconnect),
         cmocka_unit_test(what_may_be_resent_is_resent_once_ready),
         cmocka_unit_test(a_resend_keeps_its_first_deadline),

@@ -301,6 +301,24 @@ static void the_device_token_is_not_shown_to_a_peer_that_may_be_another(void **s
     identity_free(identity);
 }
 
+/* A gateway that names the token when the device token was sent, and offers the device token again. */
+static void the_device_token_does_not_stand_in_for_itself(void **state)
+{
+    Identity *identity = test_identity();
+    Rig *rig = rig_new(&(SessionConfig){
+        .identity = identity, .token = "secret-token", .device_token = "stored-token", .device_token_retry = true});
+
+    (void)state;
+    session_start(rig->session, rig->now_ms);
+    rig_challenge(rig);
+    refuse_and_reconnect(rig, TOKEN_REFUSED);
+    rig_refuse_last(rig, TOKEN_REFUSED);
+    assert_int_equal(rig_status(rig).state, SESSION_PAUSED);
+    assert_int_equal(rig_last_notice(rig)->retry_ms, NEVER);
+    rig_free(rig);
+    identity_free(identity);
+}
+
 static void a_stale_device_token_alone_is_dropped_once(void **state)
 {
     Identity *identity = test_identity();
@@ -367,6 +385,7 @@ int main(void)
         cmocka_unit_test(a_refused_token_is_retried_once_with_the_device_token),
         cmocka_unit_test(both_refused_is_for_the_operator),
         cmocka_unit_test(the_device_token_is_not_shown_to_a_peer_that_may_be_another),
+        cmocka_unit_test(the_device_token_does_not_stand_in_for_itself),
         cmocka_unit_test(a_stale_device_token_alone_is_dropped_once),
         cmocka_unit_test(no_secret_is_in_any_notice),
     };
