@@ -5,6 +5,7 @@
  * function, first_second, and of no loop. */
 #include "api/cron.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -177,6 +178,7 @@ static int next_in(uint64_t set, int from)
 static int days_in(int year, int month)
 {
     static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    assert(month >= 1 && month <= 12);
     bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
     return days[month - 1] + (month == 2 && leap);
 }
@@ -185,6 +187,7 @@ static int days_in(int year, int month)
 static int weekday_of(int year, int month, int day)
 {
     static const int shift[] = {0, 3, 2, 5, 0, 3, 5, 1, 4, 6, 2, 4};
+    assert(month >= 1 && month <= 12);
     if (month < 3) year--;
     return (year + year / 4 - year / 100 + year / 400 + shift[month - 1] + day) % 7;
 }

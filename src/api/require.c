@@ -5,7 +5,6 @@
 
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #define SHIPPED \
@@ -61,15 +60,11 @@ static int search_path(lua_State *L)
 
 /* --- what ships --------------------------------------------------------------------------------------------------- */
 
-static int compare_names(const void *name, const void *file)
-{
-    return strcmp(name, ((const EmbeddedFile *)file)->name);
-}
-
 static const EmbeddedFile *find_embedded(const char *name)
 {
-    return bsearch(name, gatehouse_embedded_files, gatehouse_embedded_file_count, sizeof *gatehouse_embedded_files,
-                   compare_names);
+    for (const EmbeddedFile *file = gatehouse_embedded_files; file->name; file++)
+        if (strcmp(file->name, name) == 0) return file;
+    return NULL;
 }
 
 /* Pushes the compiled file; its chunk is called gatehouse/<name> in messages. */
@@ -83,7 +78,10 @@ static void push_embedded(lua_State *L, const EmbeddedFile *file)
 void require_embedded(lua_State *L, const char *name, int args)
 {
     const EmbeddedFile *file = find_embedded(name);
-    if (!file) luaL_error(L, "%s does not ship with this binary", name);
+    if (!file) {
+        luaL_error(L, "%s does not ship with this binary", name);
+        return;
+    }
     push_embedded(L, file);
     lua_insert(L, -1 - args);
     lua_call(L, args, 1);

@@ -6,6 +6,7 @@
 
 #include "api/api.h"
 
+#include <ftw.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -228,12 +229,18 @@ static inline void rig_stop(Rig *rig)
     rig->app = NULL;
 }
 
+static inline int rig_remove(const char *path, const struct stat *status, int kind, struct FTW *where)
+{
+    (void)status;
+    (void)kind;
+    (void)where;
+    return remove(path);
+}
+
 static inline void rig_free(Rig *rig)
 {
-    char command[128];
     if (rig->app) app_free(rig->app);
-    snprintf(command, sizeof command, "rm -rf '%s'", rig->folder);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(nftw(rig->folder, rig_remove, 8, FTW_DEPTH | FTW_PHYS), 0);
     pthread_cond_destroy(&rig->changed);
     pthread_mutex_destroy(&rig->lock);
     free(rig);

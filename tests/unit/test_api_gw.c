@@ -1,4 +1,5 @@
 /* test_api_gw.c - gw.on, gw.once, gw.send, gw.info, gw.app, gw.read_file as scripts see them, and the err tables. */
+#define _GNU_SOURCE /* nftw */
 #include "api/api.h"
 
 #include "api_rig.h"

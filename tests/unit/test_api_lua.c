@@ -1,5 +1,6 @@
 /* test_api_lua.c - the Lua that an app finds: strict globals, require, the standard library as far as it differs, log
  * and print. */
+#define _GNU_SOURCE /* nftw */
 #include "api/api.h"
 
 #include "api_rig.h"

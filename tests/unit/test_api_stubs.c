@@ -1,5 +1,6 @@
 /* test_api_stubs.c - what the binary registers and what the type stubs in lua/library describe are the same names,
  * both ways. */
+#define _GNU_SOURCE /* nftw */
 #include "api/api.h"
 
 #include "api_rig.h"

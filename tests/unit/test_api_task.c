@@ -1,4 +1,5 @@
 /* test_api_task.c - task.spawn, sleep, all, race, cancel, and the timers, as scripts see them. */
+#define _GNU_SOURCE /* nftw */
 #include "api/api.h"
 
 #include "api_rig.h"
