@@ -10,7 +10,7 @@ if(GATEHOUSE_SANITIZE OR GATEHOUSE_COVERAGE)
 endif()
 
 set(GATEHOUSE_TEST_ENVIRONMENT
-  "ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1"
+  "ASAN_OPTIONS=detect_stack_use_after_return=1"
   "UBSAN_OPTIONS=print_stacktrace=1"
   "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp")
 
