@@ -14,11 +14,11 @@ from children import Failure
 from gateway import reverse_proxy
 from provider import counted
 
-# What the first agent run of a gateway may take on a slow machine; 6 to 14 s were seen.
-RUN_S = 90
-# From the death of a gateway to being connected to its successor that is ready: the backoff goes up to 30 s.
-RECONNECT_S = 60
-READY_S = 30
+# For slow machines with other things to do; on two idle cores, an agent run takes up to 14 s, the rest milliseconds.
+READY_S = 60
+RUN_S = 120
+# From a gateway that is ready to being connected to it: the backoff goes up to 30 s, the wait for an approval is as long.
+RECONNECT_S = 120
 
 
 def expect_equal(came, expected, what):
@@ -34,7 +34,7 @@ def expect_in(part, text, what):
 def say(machine, session, order):
     """Has the agent answer in a session of its own; returns the run's id. The answer comes as events."""
     parameters = {"sessionKey": f"agent:main:{session}", "message": order, "idempotencyKey": f"run-{session}"}
-    return machine.result("chat.send", parameters)["runId"]
+    return machine.result("chat.send", parameters, options=["--timeout", str(READY_S)])["runId"]
 
 
 def a_fresh_device_needs_url_and_token_only(world):
@@ -45,15 +45,19 @@ def a_fresh_device_needs_url_and_token_only(world):
 
 def the_device_key_is_private_and_stays(world):
     machine = world.machine()
+    paired_before = world.gateway.devices()
+    device = _device_id(machine)
     machine.result("agents.list")
     machine.result("agents.list")
     expect_equal(_unlike(machine.state, 0o700, 0o600), [], "what others could read in the state folder")
-    device = machine.ask("device")
-    expect_equal(device.status, 0, f"exit status of gatehouse device (stderr: {device.err})")
-    ids = re.findall(r"\b[0-9a-f]{64}\b", device.out)
-    expect_equal(len(set(ids)), 1, f"device ids named by gatehouse device ({device.out!r})")
-    if ids[0] not in world.gateway.devices():
-        raise Failure(f"the gateway has not paired {ids[0]}, which gatehouse device names")
+    expect_equal(_device_id(machine), device, "the device after two calls")
+    expect_equal(world.gateway.devices() - paired_before, {device}, "the devices that the gateway paired meanwhile")
+
+
+def _device_id(machine):
+    answer = machine.ask("device", "--json")
+    expect_equal(answer.status, 0, f"exit status of gatehouse device (stderr: {answer.err})")
+    return json.loads(answer.out)["id"]
 
 
 def _unlike(root, folder_mode, file_mode):
@@ -72,17 +76,21 @@ def the_gateways_error_goes_to_stderr_with_status_1(world):
 
 
 def a_missing_scope_is_named_with_the_setting_that_grants_it(world):
-    machine = world.machine()
-    answer = machine.call("device.pair.list", {})
+    answer = world.machine().call("device.pair.list", {})
     expect_equal((answer.status, answer.out), (1, ""), "exit status and stdout")
     expect_in("operator.pairing", answer.err, "stderr")
     expect_in("scopes", answer.err, "stderr")
-    config = os.path.join(machine.folder, "gatehouse.lua")
+
+
+def the_scopes_that_are_configured_are_those_that_are_granted(world):
+    # A device of its own: protocol 3 does not let one that is paired have other scopes without an approval.
+    machine = world.machine()
+    config = os.path.join(machine.folder, "scopes.lua")
     with open(config, "w") as file:
         file.write('return { scopes = { "operator.read", "operator.pairing" } }\n')
     machine.result("device.pair.list", {}, options=["--config", config])
     answer = machine.call("sessions.create", {}, options=["--config", config])
-    expect_equal(answer.status, 1, "exit status without operator.write")
+    expect_equal((answer.status, answer.out), (1, ""), "exit status and stdout without operator.write")
     expect_in("operator.write", answer.err, "stderr")
 
 
@@ -276,6 +284,7 @@ PROMISES = [
     the_device_key_is_private_and_stays,
     the_gateways_error_goes_to_stderr_with_status_1,
     a_missing_scope_is_named_with_the_setting_that_grants_it,
+    the_scopes_that_are_configured_are_those_that_are_granted,
     a_wrong_token_is_told_in_one_line,
     run_says_what_it_is_doing,
     an_agent_runs_events_reach_the_handler_in_order,
