@@ -5,10 +5,12 @@
 #include "host/log.h"
 #include "host/suggest.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <unistd.h>
 
-static const Command *const commands[] = {&command_run, &command_call, &command_tail, &command_check, &command_device};
+static const Command *const commands[] = {&command_run, &command_call, &command_tail, &command_check, &command_device, &command_sim};
 
 #define COMMAND_COUNT (sizeof commands / sizeof *commands)
 
@@ -122,10 +124,19 @@ static int run(const Command *command, int argc, char **argv)
     return command->run(command, &parsed);
 }
 
+/* A standard stream that was closed must not become the number of a socket: what is put there can neither be read nor written. */
+static void hold_standard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0) _exit(CLI_FAILED);
+    }
+}
+
 int command_main(int argc, char **argv)
 {
     char hint[80];
 
+    hold_standard_streams();
     if (argc < 2) return help_all(stderr);
     const char *name = argv[1];
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {

@@ -29,6 +29,13 @@ const OptionInfo option_infos[OPTION_END] = {
     [OPTION_WAIT] = {"wait", NULL, "keep trying if the gateway is not there yet", 0},
     [OPTION_COUNT_EVENTS] = {"count", "N", "end after N events", 0},
     [OPTION_JSON] = {"json", NULL, "machine-readable output", 0},
+    [OPTION_LISTEN] = {"listen", "ADDRESS", "where to listen, with :PORT if not a free one (default: 127.0.0.1:18789)", 0},
+    [OPTION_TOKEN] = {"token", "TOKEN", "what clients must send (default: OPENCLAW_GATEWAY_TOKEN)", 0},
+    [OPTION_PROTOCOL] = {"protocol", "N", "speak protocol 4 or 3 (default: 4)", 0},
+    [OPTION_LEGACY] = {"legacy", NULL, "speak the older dialect of protocol 3", 0},
+    [OPTION_TICK_MS] = {"tick-ms", "N", "milliseconds between two ticks (default: 30000)", 0},
+    [OPTION_PORT_FILE] = {"port-file", "FILE", "write the port there once it listens", 0},
+    [OPTION_SECONDS] = {"seconds", "N", "end after that long", 0},
 };
 
 /* --- parsing ---------------------------------------------------------------------------------------------------------------- */
