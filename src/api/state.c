@@ -110,8 +110,18 @@ static void push_table(lua_State *L)
     lua_rawgetp(L, LUA_REGISTRYINDEX, &table_key);
 }
 
+/* gw.state = gw.state or {} is a habit. */
+static bool is_state(lua_State *L, int index)
+{
+    if (!luaL_getmetafield(L, index, "__name")) return false;
+    bool is = lua_isuserdata(L, index) && lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), CLASS) == 0;
+    lua_pop(L, 1);
+    return is;
+}
+
 void state_replace(lua_State *L, int index)
 {
+    if (is_state(L, index)) return;
     if (!lua_istable(L, index)) luaL_error(L, "gw.state is a table: assign to its fields, or a table of plain data");
     for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1))
         check_member(L, lua_gettop(L) - 1, lua_gettop(L));

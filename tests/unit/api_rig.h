@@ -42,6 +42,8 @@ typedef struct {
     bool refuses; /* port->request finds no memory */
     bool ended, dry_run;
     const char *settings;
+    size_t memory_bytes;
+    int64_t stop_ms;
     AppBindings bindings;
     char problem[4096]; /* of a load that failed */
     App *app;
@@ -169,6 +171,7 @@ static inline Rig *rig_new(void)
     snprintf(rig->data_dir, sizeof rig->data_dir, "%s/data", rig->folder);
     assert_int_equal(mkdir(rig->data_dir, 0700), 0);
     rig->bindings = api_bindings();
+    rig->stop_ms = 2000;
     return rig;
 }
 
@@ -183,8 +186,9 @@ static inline bool rig_load(Rig *rig, const char *text)
         .path = path,
         .data_dir = rig->data_dir,
         .settings = rig->settings,
+        .memory_bytes = rig->memory_bytes,
         .dry_run = rig->dry_run,
-        .stop_ms = 2000,
+        .stop_ms = rig->stop_ms,
         .port = {rig, rig_request, rig_cancel, rig_subscribe, rig_log, rig_logs, rig_relieved, rig_app_ended},
         .bindings = rig->bindings,
     };

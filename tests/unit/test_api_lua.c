@@ -212,6 +212,46 @@ static void what_a_script_breaks_breaks_that_app_only(void **state)
     rig_refused("return =", "main.lua:1:");
 }
 
+/* The limit is moved over everything that loading and starting does, so that each allocation is the first to fail in turn. */
+static void running_out_of_memory_anywhere_is_an_error(void **state)
+{
+    (void)state;
+    static const char script[] =
+        "local function f() task.sleep(0.001) end\n"
+        "for i = 1, 5 do\n"
+        "  gw.on('a' .. i, f, { key = f })\n"
+        "  timer.every(i, f)\n"
+        "  task.spawn(f, i)\n"
+        "  gw.state['s' .. i] = { list = { i, 'text' } }\n"
+        "end\n"
+        "local value = json.decode('{\"a\":[1,2,{\"b\":\"text\"}]}')\n"
+        "log.info('line', { value = value, f = f })\n"
+        "gw.on('@start', function()\n"
+        "  task.all { f, f, function() return gw.send('m', { value }, { timeout = 0.01 }) end }\n"
+        "  pcall(gw.read_file, 'main.lua')\n"
+        "end)\n";
+    size_t failed = 0, loaded = 0;
+    Rig *rig = rig_new();
+    rig->stop_ms = 50; /* what has no memory to be cancelled with is given up then */
+    for (rig->memory_bytes = 8000; rig->memory_bytes < 120000; rig->memory_bytes += 757) {
+        rig->log[0] = 0;
+        rig->request_count = 0;
+        if (rig_load(rig, script)) {
+            loaded++;
+            assert_true(app_start(rig->app));
+            rig_stop(rig);
+            continue;
+        }
+        failed++;
+        if (!strstr(rig->problem, "memory")) fail_msg("with %zu bytes: %s", rig->memory_bytes, rig->problem);
+        assert_true(app_free(rig->app));
+        rig->app = NULL;
+    }
+    assert_true(failed > 20);
+    assert_true(loaded > 20);
+    rig_free(rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -225,6 +265,7 @@ int main(void)
         cmocka_unit_test(a_level_that_is_off_costs_nothing),
         cmocka_unit_test(errors_in_finalizers_are_logged),
         cmocka_unit_test(what_a_script_breaks_breaks_that_app_only),
+        cmocka_unit_test(running_out_of_memory_anywhere_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,6 +27,7 @@ static void state_survives_a_restart(void **state)
     run_once(
         rig,
         "assert(gw.state.failures == nil)\n"
+        "gw.state = gw.state or {}\n"
         "gw.state.failures = (gw.state.failures or 0) + 1\n"
         "gw.state.sessions = {}\n"
         "gw.state.sessions['a:b'] = { n = 9007199254740993, list = json.array {}, half = 0.5, text = 'h\\u{e9}' }\n"
