@@ -172,6 +172,7 @@ static inline Rig *rig_new(void)
     assert_int_equal(mkdir(rig->data_dir, 0700), 0);
     rig->bindings = api_bindings();
     rig->stop_ms = 2000;
+    rig->memory_bytes = 64u << 20;
     return rig;
 }
 
