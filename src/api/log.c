@@ -45,40 +45,48 @@ static void write_value(lua_State *L, int index, Buffer *fields)
     lua_pop(L, 1);
 }
 
-/* The table at `index`, member by member. A string key is what a field has; others are written as text. */
+/* The table at `index`, member by member; keys as text. */
 static void write_members(lua_State *L, int index, Buffer *fields)
 {
-    buffer_append_char(fields, '{');
+    const char *between = "{";
     lua_pushnil(L);
     while (lua_next(L, index)) { /* …, key, value */
-        if (*(buffer_slice(fields).data + buffer_size(fields) - 1) != '{') buffer_append_char(fields, ',');
+        buffer_append_text(fields, between);
+        between = ",";
         json_write_string(fields, push_text(L, -2));
         lua_pop(L, 1);
         buffer_append_char(fields, ':');
         write_value(L, lua_gettop(L), fields);
         lua_pop(L, 1);
     }
-    buffer_append_char(fields, '}');
+    buffer_append_text(fields, *between == '{' ? "{}" : "}");
+}
+
+/* The table at `index` as it is, if all of it has a JSON form and it is an object. */
+static bool write_object(lua_State *L, int index, Buffer *fields)
+{
+    Buffer problem = buffer_with_headroom(0);
+    bool fine = lua_istable(L, index) && json_encode(L, index, "", fields, &problem);
+    buffer_free(&problem);
+    return fine && buffer_size(fields) > 0 && *buffer_slice(fields).data == '{';
 }
 
 /* The second argument of a log function as a JSON object: a table is that, another value becomes the field `value`. */
 static Slice encode_fields(lua_State *L, int index)
 {
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &scratch_key);
-    Buffer *fields = lua_touserdata(L, -1), problem = buffer_with_headroom(0);
-    lua_pop(L, 1);
-    buffer_clear(fields);
     if (lua_isnoneornil(L, index)) return slice_of("");
-    if (!lua_istable(L, index)) {
-        json_write_key(fields, "value");
-        write_value(L, index, fields);
-        buffer_prepend(fields, "{", 1);
-        buffer_append_char(fields, '}');
-    } else if (!json_encode(L, index, "", fields, &problem) || *buffer_slice(fields).data != '{') {
-        buffer_clear(fields);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &scratch_key);
+    Buffer *fields = lua_touserdata(L, -1);
+    buffer_clear(fields);
+    if (write_object(L, index, fields)) return buffer_slice(fields);
+    fields = scratch_new(L, 0); /* from here on a __tostring of the script may run, and log something itself */
+    if (lua_istable(L, index)) {
         write_members(L, index, fields);
+    } else {
+        buffer_append_text(fields, "{\"value\":");
+        write_value(L, index, fields);
+        buffer_append_char(fields, '}');
     }
-    buffer_free(&problem);
     return fields->failed ? slice_of("") : buffer_slice(fields);
 }
 
@@ -158,7 +166,7 @@ int log_open(lua_State *L)
     static const luaL_Reg functions[] = {
         {"debug", log_debug}, {"info", log_info}, {"warn", log_warn}, {"error", log_error}, {NULL, NULL}};
     static const char warning_key;
-    scratch_new(L, 1);
+    scratch_new(L, 0);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &scratch_key);
     Warning *warning = lua_newuserdatauv(L, sizeof *warning, 0);
     *warning = (Warning){.generation = generation_of(L)};

@@ -139,6 +139,12 @@ static void lines_of_the_log(void **state)
                  "log.info('raises', { [2] = setmetatable({ f = print }, { __tostring = function() error('in "
                  "tostring') end }) })\n"
                  "log.info('array', { 1, 2 })\n"
+                 "local nested = setmetatable({ f = print }, { __tostring = function()\n"
+                 "  log.info('from inside', { inner = print, 1 })\n"
+                 "  return 'outer'\n"
+                 "end })\n"
+                 "log.info('nested', { a = nested, b = nested })\n"
+                 "log.info('empty', json.array {})\n"
                  "log.info('bytes', { '\\xff' })\n"
                  "print('a', 1, nil, true)\n"
                  "print()\n"
@@ -148,6 +154,9 @@ static void lines_of_the_log(void **state)
                  "log.info('done')");
     rig_await_log(rig, "info done");
     static const char *const lines[] = {
+        "info empty {}\n",
+        "\"a\":\"outer\"",
+        "\"b\":\"outer\"",
         "debug d \n",
         "info i {\"a\":1}\n",
         "warn w {\"list\":[1,2]}\n",
