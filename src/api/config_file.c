@@ -70,7 +70,8 @@ static bool is_array(lua_State *L, lua_Unsigned *count)
 static bool write_member(Writer *writer, unsigned depth, const char *name)
 {
     size_t before = writer->place_size;
-    int size = snprintf(writer->place + before, sizeof writer->place - before, "%s%s", before && *name != '[' ? "." : "", name);
+    int size = snprintf(writer->place + before, sizeof writer->place - before, "%s%s",
+                        before && *name != '[' ? "." : "", name);
 
     writer->place_size += size > 0 ? (size_t)size : 0;
     if (writer->place_size >= sizeof writer->place) writer->place_size = sizeof writer->place - 1;
@@ -189,14 +190,16 @@ bool config_file_read(const char *path, Buffer *json, char *problem, size_t prob
     }
     lua_sethook(L, NULL, 0, 0);
     if (lua_type(L, -1) != LUA_TTABLE) {
-        (void)snprintf(problem, problem_size, "%s: it must return a table of settings, as in: return { url = \"…\" }", path);
+        (void)snprintf(problem, problem_size, "%s: it must return a table of settings, as in: return { url = \"…\" }",
+                       path);
         goto out;
     }
 
     char cause[512];
     Writer writer = {.L = L, .json = json, .problem = cause, .problem_size = sizeof cause};
     lua_Unsigned count;
-    read = is_array(L, &count) ? fail(&writer, "it must return a table of named settings, not a list") : write_value(&writer, DEPTH);
+    read = is_array(L, &count) ? fail(&writer, "it must return a table of named settings, not a list")
+                               : write_value(&writer, DEPTH);
     if (read && json->failed) read = fail(&writer, "there is not enough memory");
     if (!read) (void)snprintf(problem, problem_size, "%s: %s", path, cause);
 

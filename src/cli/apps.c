@@ -54,10 +54,12 @@ static int choose(const Context *context, const char *argument, AppChoice *app)
         (void)snprintf(app->name, sizeof app->name, "%s", configured->name);
     } else if (!name_of_path(path, app->name, sizeof app->name)) {
         return command_misused(context->command,
-                               "\"%s\" gives no name for an app (letters, digits, '_', '-' and '.'): rename it, or name it in gatehouse.lua",
+                               "\"%s\" gives no name for an app (letters, digits, '_', '-' and '.'): rename it, or "
+                               "name it in gatehouse.lua",
                                argument);
     }
-    if (strlen(path) >= sizeof app->path) return command_misused(context->command, "the path of the app %s is too long", app->name);
+    if (strlen(path) >= sizeof app->path)
+        return command_misused(context->command, "the path of the app %s is too long", app->name);
     (void)snprintf(app->path, sizeof app->path, "%s", path);
     configured = config_find_app(context->config, app->name);
     app->settings = configured ? configured->settings : NULL;
@@ -68,7 +70,8 @@ static int choose(const Context *context, const char *argument, AppChoice *app)
 static int choose_configured(const Context *context, const ConfigApp *configured, AppChoice *app)
 {
     if (!configured->path) {
-        return command_fail(context->command, CLI_USAGE, "the app %s of gatehouse.lua has no path: add path = \"%s.lua\", or name its script here",
+        return command_fail(context->command, CLI_USAGE,
+                            "the app %s of gatehouse.lua has no path: add path = \"%s.lua\", or name its script here",
                             configured->name, configured->name);
     }
     *app = (AppChoice){.settings = configured->settings, .memory_bytes = configured->memory_bytes};
@@ -93,7 +96,8 @@ int apps_choose(const Context *context, AppChoice **apps, size_t *count)
                        : choose_configured(context, config_app(context->config, i), &chosen[i]);
         for (size_t j = 0; j < i && status == CLI_OK; j++) {
             if (strcmp(chosen[i].name, chosen[j].name) != 0) continue;
-            status = command_fail(context->command, CLI_USAGE, "two apps are named %s: %s and %s", chosen[i].name, chosen[j].path, chosen[i].path);
+            status = command_fail(context->command, CLI_USAGE, "two apps are named %s: %s and %s", chosen[i].name,
+                                  chosen[j].path, chosen[i].path);
         }
     }
     *apps = chosen;
@@ -101,7 +105,8 @@ int apps_choose(const Context *context, AppChoice **apps, size_t *count)
     return status;
 }
 
-bool apps_data_dir(const char *state_dir, const char *name, char *path, size_t path_size, char *problem, size_t problem_size)
+bool apps_data_dir(const char *state_dir, const char *name, char *path, size_t path_size, char *problem,
+                   size_t problem_size)
 {
     char relative[80];
 

@@ -18,6 +18,7 @@ typedef struct {
 int apps_choose(const Context *context, AppChoice **apps, size_t *count);
 
 /* The data folder of an app, made if it is not there. False with a sentence in `problem`. */
-bool apps_data_dir(const char *state_dir, const char *name, char *path, size_t path_size, char *problem, size_t problem_size);
+bool apps_data_dir(const char *state_dir, const char *name, char *path, size_t path_size, char *problem,
+                   size_t problem_size);
 
 #endif

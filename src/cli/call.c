@@ -53,7 +53,8 @@ static void on_notice(void *context, const SessionNotice *notice)
 
 static bool print_raw(FILE *stream, Slice json)
 {
-    bool written = fwrite(json.data, 1, json.size, stream) == json.size && fputc('\n', stream) != EOF && fflush(stream) == 0;
+    bool written =
+        fwrite(json.data, 1, json.size, stream) == json.size && fputc('\n', stream) != EOF && fflush(stream) == 0;
     return written;
 }
 
@@ -63,7 +64,8 @@ static void missing_scope(Slice error, const char *message, char *scope, size_t 
     static const char prefix[] = "missing scope: ";
 
     if (json_copy_string(json_find(json_find(error, "details"), "missingScope"), scope, size)) return;
-    if (strncmp(message, prefix, sizeof prefix - 1) == 0) (void)snprintf(scope, size, "%.100s", message + sizeof prefix - 1);
+    if (strncmp(message, prefix, sizeof prefix - 1) == 0)
+        (void)snprintf(scope, size, "%.100s", message + sizeof prefix - 1);
 }
 
 static void print_error(const Call *call, Slice raw)
@@ -78,12 +80,15 @@ static void print_error(const Call *call, Slice raw)
     frame_read_error(raw, &error);
     missing_scope(raw, error.message, scope, sizeof scope);
     if (*scope) {
-        (void)snprintf(hint, sizeof hint, "; add %.64s to the setting scopes (--scopes), which the gateway has to grant to this device", scope);
+        (void)snprintf(hint, sizeof hint,
+                       "; add %.64s to the setting scopes (--scopes), which the gateway has to grant to this device",
+                       scope);
     } else if (error.retry_after_ms >= 0) {
         (void)snprintf(hint, sizeof hint, "; try again in %.1f s", (double)error.retry_after_ms / 1000);
     }
     if (*error.detail_code) (void)snprintf(detail, sizeof detail, " (%s)", error.detail_code);
-    (void)command_fail(call->context.command, CLI_FAILED, "%s: %s: %s%s%s", call->method, error.code, error.message, detail, hint);
+    (void)command_fail(call->context.command, CLI_FAILED, "%s: %s: %s%s%s", call->method, error.code, error.message,
+                       detail, hint);
 }
 
 static void on_reply(void *context, const SessionReply *reply)
@@ -97,7 +102,9 @@ static void on_reply(void *context, const SessionReply *reply)
     } else if (print_raw(stdout, reply->payload)) {
         end(call, CLI_OK);
     } else {
-        end(call, errno == EPIPE ? CLI_FAILED : command_fail(call->context.command, CLI_FAILED, "the answer could not be written: %s", strerror(errno)));
+        end(call, errno == EPIPE ? CLI_FAILED
+                                 : command_fail(call->context.command, CLI_FAILED,
+                                                "the answer could not be written: %s", strerror(errno)));
     }
 }
 
@@ -135,7 +142,8 @@ static int read_params(const Command *command, const char *argument, Buffer *par
     if (!json_validate(buffer_slice(params), &error)) {
         return command_fail(command, CLI_USAGE, "the params are no JSON: byte %zu: %s", error.offset + 1, error.text);
     }
-    if (json_type(slice_make(buffer_slice(params).data + strspn(buffer_slice(params).data, " \t\r\n"), 1)) != JSON_OBJECT) {
+    if (json_type(slice_make(buffer_slice(params).data + strspn(buffer_slice(params).data, " \t\r\n"), 1)) !=
+        JSON_OBJECT) {
         return command_fail(command, CLI_USAGE, "the params must be a JSON object, as in '{\"key\":\"main\"}'");
     }
     return CLI_OK;
@@ -174,7 +182,8 @@ static int call_main(const Command *command, const Parsed *parsed)
     int status;
 
     if (parsed->count < 1) return command_misused(command, "name a method");
-    if (parsed->count > 2) return command_misused(command, "one method and one JSON object, not \"%s\" as well", parsed->arguments[2]);
+    if (parsed->count > 2)
+        return command_misused(command, "one method and one JSON object, not \"%s\" as well", parsed->arguments[2]);
     if (timeout && !context_milliseconds(timeout, &timeout_ms)) {
         return command_misused(command, "--timeout: it must be a number of seconds up to a day, not \"%s\"", timeout);
     }
@@ -199,7 +208,8 @@ const Command command_call = {
     .arguments = "METHOD [JSON|-]",
     .summary = "Send one request and print the answer",
     .details = "JSON is the object of the request's params, - reads it from standard input. The payload of the answer\n"
-               "goes to stdout as the gateway sent it; an error goes to stderr, with --json as JSON, and the exit status is 1.\n",
+               "goes to stdout as the gateway sent it; an error goes to stderr, with --json as JSON, and the exit "
+               "status is 1.\n",
     .options = {own_options, sizeof own_options / sizeof *own_options},
     .shared = &connection_options,
     .run = call_main,

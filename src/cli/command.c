@@ -10,13 +10,15 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static const Command *const commands[] = {&command_run, &command_call, &command_tail, &command_check, &command_device, &command_sim};
+static const Command *const commands[] = {&command_run,   &command_call,   &command_tail,
+                                          &command_check, &command_device, &command_sim};
 
 #define COMMAND_COUNT (sizeof commands / sizeof *commands)
 
-static const OptionId connection_ids[] = {OPTION_CONFIG,    OPTION_URL,          OPTION_TOKEN_FILE,     OPTION_SCOPES,    OPTION_CAPS,
-                                          OPTION_ROLE,      OPTION_CA_FILE,      OPTION_TLS_FINGERPRINT, OPTION_DISPLAY_NAME,
-                                          OPTION_ALLOW_INSECURE, OPTION_STATE_DIR, OPTION_LOG_LEVEL,     OPTION_LOG_FORMAT};
+static const OptionId connection_ids[] = {
+    OPTION_CONFIG,    OPTION_URL,       OPTION_TOKEN_FILE,      OPTION_SCOPES,       OPTION_CAPS,
+    OPTION_ROLE,      OPTION_CA_FILE,   OPTION_TLS_FINGERPRINT, OPTION_DISPLAY_NAME, OPTION_ALLOW_INSECURE,
+    OPTION_STATE_DIR, OPTION_LOG_LEVEL, OPTION_LOG_FORMAT};
 static const OptionId local_ids[] = {OPTION_CONFIG, OPTION_STATE_DIR, OPTION_LOG_LEVEL, OPTION_LOG_FORMAT};
 static const OptionId top_ids[] = {OPTION_HELP, OPTION_VERSION};
 
@@ -59,7 +61,8 @@ int command_misused(const Command *command, const char *format, ...)
     char more[64];
     va_list arguments;
 
-    (void)snprintf(more, sizeof more, " (see gatehouse%s%s --help)\n", command ? " " : "", command ? command->name : "");
+    (void)snprintf(more, sizeof more, " (see gatehouse%s%s --help)\n", command ? " " : "",
+                   command ? command->name : "");
     va_start(arguments, format);
     tell(command, format, arguments, more);
     va_end(arguments);
@@ -89,7 +92,8 @@ static int help_all(FILE *out)
 
 static int help_one(const Command *command)
 {
-    printf("Usage: gatehouse %s [OPTION...]%s%s\n%s.\n", command->name, *command->arguments ? " " : "", command->arguments, command->summary);
+    printf("Usage: gatehouse %s [OPTION...]%s%s\n%s.\n", command->name, *command->arguments ? " " : "",
+           command->arguments, command->summary);
     if (command->details) printf("\n%s", command->details);
     printf("\nOptions:\n");
     options_help(&command->options, stdout);
@@ -119,7 +123,8 @@ static int run(const Command *command, int argc, char **argv)
     char problem[256];
 
     if (command->shared) lists[1] = *command->shared;
-    if (!options_parse(lists, 2, argc, argv, &parsed, problem, sizeof problem)) return command_misused(command, "%s", problem);
+    if (!options_parse(lists, 2, argc, argv, &parsed, problem, sizeof problem))
+        return command_misused(command, "%s", problem);
     if (parsed.values[OPTION_HELP]) return help_one(command);
     return command->run(command, &parsed);
 }
@@ -128,7 +133,8 @@ static int run(const Command *command, int argc, char **argv)
 static void hold_standard_streams(void)
 {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
-        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0) _exit(CLI_FAILED);
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0)
+            _exit(CLI_FAILED);
     }
 }
 

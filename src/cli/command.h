@@ -12,10 +12,10 @@
 typedef struct Command Command;
 struct Command {
     const char *name;
-    const char *arguments; /* as in the usage line: "APP..." */
-    const char *summary;   /* one line, for the list of subcommands */
-    const char *details;   /* below the usage line; may be NULL */
-    OptionList options;    /* its own, first in --help */
+    const char *arguments;    /* as in the usage line: "APP..." */
+    const char *summary;      /* one line, for the list of subcommands */
+    const char *details;      /* below the usage line; may be NULL */
+    OptionList options;       /* its own, first in --help */
     const OptionList *shared; /* more of them, under "Settings"; may be NULL */
     int (*run)(const Command *command, const Parsed *parsed);
 };

@@ -53,7 +53,8 @@ static int open_log(Context *context, LogLevel level)
     if (configured) (void)log_parse_level(configured, &log.level);
     (void)log_parse_format(config_text(context->config, SETTING_LOG_FORMAT), &log.format);
     context->log = log_new(&log);
-    return context->log ? CLI_OK : command_fail(context->command, CLI_FAILED, "the log cannot be started: no memory or threads");
+    return context->log ? CLI_OK
+                        : command_fail(context->command, CLI_FAILED, "the log cannot be started: no memory or threads");
 }
 
 int context_open(Context *context, const Command *command, const Parsed *parsed, LogLevel level)
@@ -63,7 +64,8 @@ int context_open(Context *context, const Command *command, const Parsed *parsed,
     if (status == CLI_OK) status = open_log(context, level);
     if (status != CLI_OK) return status;
     context->loop = loop_new();
-    return context->loop ? CLI_OK : command_fail(command, CLI_FAILED, "the event loop cannot be made: no memory or descriptors");
+    return context->loop ? CLI_OK
+                         : command_fail(command, CLI_FAILED, "the event loop cannot be made: no memory or descriptors");
 }
 
 void context_close(Context *context)

@@ -70,18 +70,20 @@ static bool describe(Device *device, const char *state_dir, char *problem, size_
         json_write_key(out, "tokens");
         buffer_append_char(out, '[');
     } else {
-        buffer_append_format(out, "device id   %s\npublic key  %s\ncreated     %s%s\nkey file    %s\ntoken file  %s\n", identity_id(identity),
-                             identity_public_key(identity), date_of(info.created_at_ms, date, sizeof date),
-                             info.made_now ? " (just now)" : "", key, tokens);
+        buffer_append_format(out, "device id   %s\npublic key  %s\ncreated     %s%s\nkey file    %s\ntoken file  %s\n",
+                             identity_id(identity), identity_public_key(identity),
+                             date_of(info.created_at_ms, date, sizeof date), info.made_now ? " (just now)" : "", key,
+                             tokens);
     }
     done = done && device_tokens_each(state_dir, identity_id(identity), add_token, device, problem, problem_size);
     if (device->json) {
         buffer_append_text(out, "]}\n");
     } else {
         if (device->tokens == 0) buffer_append_text(out, "tokens      none: no gateway has issued one yet\n");
-        buffer_append_text(out, "\nA gateway that does not know this device asks its operator. On the gateway's machine:\n"
-                                "    openclaw devices list\n"
-                                "    openclaw devices approve REQUEST   (gatehouse run says which)\n");
+        buffer_append_text(out,
+                           "\nA gateway that does not know this device asks its operator. On the gateway's machine:\n"
+                           "    openclaw devices list\n"
+                           "    openclaw devices approve REQUEST   (gatehouse run says which)\n");
     }
     identity_free(identity);
     return done;
@@ -93,15 +95,18 @@ static int device_main(const Command *command, const Parsed *parsed)
     Device device = {.json = parsed->values[OPTION_JSON] != NULL};
     char state_dir[PATH_MAX], problem[1024];
 
-    if (parsed->count > 0) return command_misused(command, "it takes no argument, and there is \"%s\"", parsed->arguments[0]);
+    if (parsed->count > 0)
+        return command_misused(command, "it takes no argument, and there is \"%s\"", parsed->arguments[0]);
     int status = context_open(&context, command, parsed, LOG_WARN);
-    if (status == CLI_OK && (!state_dir_open(config_text(context.config, SETTING_STATE_DIR), state_dir, sizeof state_dir, problem, sizeof problem) ||
+    if (status == CLI_OK && (!state_dir_open(config_text(context.config, SETTING_STATE_DIR), state_dir,
+                                             sizeof state_dir, problem, sizeof problem) ||
                              !describe(&device, state_dir, problem, sizeof problem))) {
         status = command_fail(command, CLI_FAILED, "%s", problem);
     }
     if (status == CLI_OK) {
         Slice text = buffer_slice(&device.out);
-        bool written = !device.out.failed && fwrite(text.data, 1, text.size, stdout) == text.size && fflush(stdout) == 0;
+        bool written =
+            !device.out.failed && fwrite(text.data, 1, text.size, stdout) == text.size && fflush(stdout) == 0;
         if (!written) status = command_fail(command, CLI_FAILED, "the output could not be written");
     }
     buffer_free(&device.out);

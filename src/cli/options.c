@@ -13,15 +13,19 @@ const OptionInfo option_infos[OPTION_END] = {
     [OPTION_VERSION] = {"version", NULL, "show the version", 0},
     [OPTION_CONFIG] = {"config", "FILE", "settings and apps (default: gatehouse.lua, if it is there)", 0},
     [OPTION_URL] = {"url", "URL", "the gateway: ws://… or wss://… (default: ws://127.0.0.1:18789/)", 1 + SETTING_URL},
-    [OPTION_TOKEN_FILE] = {"token-file", "FILE", "read the gateway's token from a file that only you can read", 1 + SETTING_TOKEN_FILE},
+    [OPTION_TOKEN_FILE] = {"token-file", "FILE", "read the gateway's token from a file that only you can read",
+                           1 + SETTING_TOKEN_FILE},
     [OPTION_SCOPES] = {"scopes", "LIST", "what to ask for (default: operator.read,operator.write)", 1 + SETTING_SCOPES},
     [OPTION_CAPS] = {"caps", "LIST", "capabilities to announce (default: tool-events)", 1 + SETTING_CAPS},
     [OPTION_ROLE] = {"role", "ROLE", "the role to connect in (default: operator)", 1 + SETTING_ROLE},
     [OPTION_CA_FILE] = {"ca-file", "FILE", "certificates to trust instead of the system's", 1 + SETTING_CA_FILE},
-    [OPTION_TLS_FINGERPRINT] = {"tls-fingerprint", "SHA256", "trust the certificate with this fingerprint and no other", 1 + SETTING_TLS_FINGERPRINT},
+    [OPTION_TLS_FINGERPRINT] = {"tls-fingerprint", "SHA256", "trust the certificate with this fingerprint and no other",
+                                1 + SETTING_TLS_FINGERPRINT},
     [OPTION_DISPLAY_NAME] = {"display-name", "NAME", "how the gateway shows this client", 1 + SETTING_DISPLAY_NAME},
-    [OPTION_ALLOW_INSECURE] = {"allow-insecure", NULL, "send secrets over plain ws:// to a public address, too", 1 + SETTING_ALLOW_INSECURE},
-    [OPTION_STATE_DIR] = {"state-dir", "DIR", "keys, tokens, apps' data (default: ~/.local/state/gatehouse)", 1 + SETTING_STATE_DIR},
+    [OPTION_ALLOW_INSECURE] = {"allow-insecure", NULL, "send secrets over plain ws:// to a public address, too",
+                               1 + SETTING_ALLOW_INSECURE},
+    [OPTION_STATE_DIR] = {"state-dir", "DIR", "keys, tokens, apps' data (default: ~/.local/state/gatehouse)",
+                          1 + SETTING_STATE_DIR},
     [OPTION_LOG_LEVEL] = {"log-level", "LEVEL", "debug, info, warn or error", 1 + SETTING_LOG_LEVEL},
     [OPTION_LOG_FORMAT] = {"log-format", "FORMAT", "human or json", 1 + SETTING_LOG_FORMAT},
     [OPTION_TIMEOUT] = {"timeout", "SECONDS", "connection and answer together (default: 30)", 0},
@@ -29,7 +33,8 @@ const OptionInfo option_infos[OPTION_END] = {
     [OPTION_WAIT] = {"wait", NULL, "keep trying if the gateway is not there yet", 0},
     [OPTION_COUNT_EVENTS] = {"count", "N", "end after N events", 0},
     [OPTION_JSON] = {"json", NULL, "machine-readable output", 0},
-    [OPTION_LISTEN] = {"listen", "ADDRESS", "where to listen, with :PORT if not a free one (default: 127.0.0.1:18789)", 0},
+    [OPTION_LISTEN] = {"listen", "ADDRESS", "where to listen, with :PORT if not a free one (default: 127.0.0.1:18789)",
+                       0},
     [OPTION_TOKEN] = {"token", "TOKEN", "what clients must send (default: OPENCLAW_GATEWAY_TOKEN)", 0},
     [OPTION_PROTOCOL] = {"protocol", "N", "speak protocol 4 or 3 (default: 4)", 0},
     [OPTION_LEGACY] = {"legacy", NULL, "speak the older dialect of protocol 3", 0},
@@ -49,14 +54,16 @@ static size_t fill_table(const OptionList *lists, size_t list_count, struct opti
     for (size_t i = 0; i < list_count; i++) {
         for (size_t j = 0; j < lists[i].count && count < OPTION_END; j++) {
             const OptionInfo *info = &option_infos[lists[i].ids[j]];
-            table[count++] = (struct option){info->name, info->argument ? required_argument : no_argument, NULL, (int)lists[i].ids[j]};
+            table[count++] = (struct option){info->name, info->argument ? required_argument : no_argument, NULL,
+                                             (int)lists[i].ids[j]};
         }
     }
     table[count] = (struct option){0};
     return count;
 }
 
-static void tell_unknown(const struct option *table, size_t count, const char *given, char *problem, size_t problem_size)
+static void tell_unknown(const struct option *table, size_t count, const char *given, char *problem,
+                         size_t problem_size)
 {
     char word[64], hint[96];
 
@@ -65,7 +72,8 @@ static void tell_unknown(const struct option *table, size_t count, const char *g
     for (size_t i = 0; i < count; i++) {
         suggest_consider(&suggestion, table[i].name);
         if (strcmp(word, "--") == 0) continue;
-        if (strncmp(word + 2, table[i].name, strlen(word + 2)) == 0 && strncmp(word, "--", 2) == 0 && !suggestion.best) {
+        if (strncmp(word + 2, table[i].name, strlen(word + 2)) == 0 && strncmp(word, "--", 2) == 0 &&
+            !suggestion.best) {
             suggestion.best = table[i].name; /* an abbreviation that fits several */
         }
     }
@@ -89,7 +97,8 @@ static bool is_whole_name(char *const *argv, const char *value, const char *name
     return size == strlen(name) + 2 && strncmp(word + 2, name, size - 2) == 0;
 }
 
-bool options_parse(const OptionList *lists, size_t list_count, int argc, char **argv, Parsed *out, char *problem, size_t problem_size)
+bool options_parse(const OptionList *lists, size_t list_count, int argc, char **argv, Parsed *out, char *problem,
+                   size_t problem_size)
 {
     struct option table[OPTION_END + 1];
     size_t count = fill_table(lists, list_count, table);
@@ -136,7 +145,8 @@ void options_help(const OptionList *list, FILE *out)
     for (size_t i = 0; i < list->count; i++) {
         const OptionInfo *info = &option_infos[list->ids[i]];
         char text[64];
-        (void)snprintf(text, sizeof text, "  --%s%s%s", info->name, info->argument ? " " : "", info->argument ? info->argument : "");
+        (void)snprintf(text, sizeof text, "  --%s%s%s", info->name, info->argument ? " " : "",
+                       info->argument ? info->argument : "");
         (void)fprintf(out, "%-*s %s\n", HELP_COLUMN, text, info->help);
     }
 }

@@ -57,13 +57,15 @@ typedef struct {
 } OptionList;
 
 typedef struct {
-    const char *values[OPTION_END]; /* borrowed from argv; "" for a flag; NULL: not given. Of a repeated option the last */
-    char **arguments;               /* what is no option, in order */
+    const char
+        *values[OPTION_END]; /* borrowed from argv; "" for a flag; NULL: not given. Of a repeated option the last */
+    char **arguments;        /* what is no option, in order */
     int count;
 } Parsed;
 
 /* `argv[0]` is the subcommand. Reorders argv. False, with a message in `problem`, for what is not in `list` (--help always is). */
-bool options_parse(const OptionList *lists, size_t list_count, int argc, char **argv, Parsed *out, char *problem, size_t problem_size);
+bool options_parse(const OptionList *lists, size_t list_count, int argc, char **argv, Parsed *out, char *problem,
+                   size_t problem_size);
 
 /* One line for each option, aligned. */
 void options_help(const OptionList *list, FILE *out);

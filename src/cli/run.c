@@ -37,7 +37,8 @@ static void on_notice(void *context, const SessionNotice *notice)
     if (notice->type == SESSION_NOTICE_READY) run->was_ready = true;
     if (!client_notice_is_final(notice)) return;
     if (run->was_ready) {
-        log_print(run->context.log, LOG_ERROR, NULL, "waiting for the operator; kill -HUP %ld tries again", (long)getpid());
+        log_print(run->context.log, LOG_ERROR, NULL, "waiting for the operator; kill -HUP %ld tries again",
+                  (long)getpid());
     } else {
         run->failed = true;
         host_stop(run->host);
@@ -71,7 +72,8 @@ static int add_apps(Run *run)
 
     for (size_t i = 0; i < run->app_count; i++) {
         const AppChoice *choice = &run->apps[i];
-        if (!apps_data_dir(run->state_dir, choice->name, data_dir, sizeof data_dir, problem, sizeof problem)) return fail(run, problem);
+        if (!apps_data_dir(run->state_dir, choice->name, data_dir, sizeof data_dir, problem, sizeof problem))
+            return fail(run, problem);
         AppConfig app = {.name = choice->name,
                          .path = choice->path,
                          .data_dir = data_dir,
@@ -87,7 +89,8 @@ static int open_state(Run *run)
 {
     char problem[1024];
 
-    if (!state_dir_open(config_text(run->context.config, SETTING_STATE_DIR), run->state_dir, sizeof run->state_dir, problem, sizeof problem)) {
+    if (!state_dir_open(config_text(run->context.config, SETTING_STATE_DIR), run->state_dir, sizeof run->state_dir,
+                        problem, sizeof problem)) {
         return fail(run, problem);
     }
     run->lock = state_lock_take(run->state_dir, problem, sizeof problem);

@@ -72,8 +72,10 @@ static int read_options(Simulator *simulator, const Command *command, const Pars
     const char *token = getenv("OPENCLAW_GATEWAY_TOKEN");
     long protocol = 4, tick_ms = DEFAULT_TICK_MS;
 
-    if (parsed->count > 1) return command_misused(command, "one scenario at a time: \"%s\" is too much", parsed->arguments[1]);
-    if (!parse_listen(simulator, listen)) return command_misused(command, "--listen %s: ADDRESS or ADDRESS:PORT is expected", listen);
+    if (parsed->count > 1)
+        return command_misused(command, "one scenario at a time: \"%s\" is too much", parsed->arguments[1]);
+    if (!parse_listen(simulator, listen))
+        return command_misused(command, "--listen %s: ADDRESS or ADDRESS:PORT is expected", listen);
     if (values[OPTION_PROTOCOL] && !parse_number(values[OPTION_PROTOCOL], 3, 4, &protocol)) {
         return command_misused(command, "--protocol %s: 3 or 4 is expected", values[OPTION_PROTOCOL]);
     }
@@ -119,8 +121,10 @@ static void tell_where(Simulator *simulator)
     if (!*simulator->token) return;
     /* Made for this run, so it is nobody's secret; without it nobody could connect. */
     log_flush(simulator->context.log);
-    (void)fprintf(stderr, "\nIn another terminal:\n  export OPENCLAW_GATEWAY_URL=%s OPENCLAW_GATEWAY_TOKEN=%s\n  gatehouse tail\n\n", url,
-                  simulator->token);
+    (void)fprintf(
+        stderr,
+        "\nIn another terminal:\n  export OPENCLAW_GATEWAY_URL=%s OPENCLAW_GATEWAY_TOKEN=%s\n  gatehouse tail\n\n", url,
+        simulator->token);
 }
 
 static int write_port(Simulator *simulator, const char *path)
@@ -129,7 +133,9 @@ static int write_port(Simulator *simulator, const char *path)
 
     if (!path) return CLI_OK;
     (void)snprintf(text, sizeof text, "%u\n", simulation_port(simulator->simulation));
-    return atomic_file_write(path, slice_of(text), problem, sizeof problem) == ATOMIC_FILE_DONE ? CLI_OK : fail(simulator, problem);
+    return atomic_file_write(path, slice_of(text), problem, sizeof problem) == ATOMIC_FILE_DONE
+               ? CLI_OK
+               : fail(simulator, problem);
 }
 
 static int start(Simulator *simulator, const char *port_file)
@@ -142,7 +148,8 @@ static int start(Simulator *simulator, const char *port_file)
     }
     simulator->simulation = simulation_new(context->loop, context->log, &simulator->config, problem, sizeof problem);
     if (!simulator->simulation) return fail(simulator, problem);
-    if (!host_on_signals(simulation_host(simulator->simulation), NULL, NULL)) return fail(simulator, "signals cannot be watched");
+    if (!host_on_signals(simulation_host(simulator->simulation), NULL, NULL))
+        return fail(simulator, "signals cannot be watched");
     if (!simulation_start(simulator->simulation)) return fail(simulator, "there is not enough memory");
     tell_where(simulator);
     return write_port(simulator, port_file);
@@ -177,9 +184,11 @@ const Command command_sim = {
     .name = "sim",
     .arguments = "[SCENARIO]",
     .summary = "Simulate a gateway, for trying out and for tests",
-    .details = "Behaves like a real gateway: handshake, agents, sessions, chat with streamed answers. SCENARIO is a Lua script\n"
+    .details = "Behaves like a real gateway: handshake, agents, sessions, chat with streamed answers. SCENARIO is a "
+               "Lua script\n"
                "that answers methods, emits events and makes things go wrong; docs/simulator.md tells how.\n\n"
-               "Meant for this machine: there is no TLS. Without --token and OPENCLAW_GATEWAY_TOKEN a token is made and shown.\n",
+               "Meant for this machine: there is no TLS. Without --token and OPENCLAW_GATEWAY_TOKEN a token is made "
+               "and shown.\n",
     .options = {own_ids, sizeof own_ids / sizeof *own_ids},
     .run = sim_main,
 };

@@ -41,7 +41,8 @@ static void write_settings(Buffer *out, const SimulationConfig *config)
     buffer_append(out, "}", 2);
 }
 
-static bool open_all(Simulation *simulation, Log *log, const SimulationConfig *config, char *problem, size_t problem_size)
+static bool open_all(Simulation *simulation, Log *log, const SimulationConfig *config, char *problem,
+                     size_t problem_size)
 {
     const HostSink sink = {.context = simulation, .ended = on_ended};
     Buffer settings = {0};

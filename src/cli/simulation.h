@@ -11,9 +11,9 @@ typedef struct {
     const char *name;     /* of the app, in the log */
     const char *scenario; /* a Lua file or a folder with init.lua; NULL: the gateway as it is */
     const char *address;
-    unsigned port;     /* 0: a free one */
-    int protocol;      /* 3 or 4 */
-    bool legacy;       /* the legacy dialect of 3 */
+    unsigned port; /* 0: a free one */
+    int protocol;  /* 3 or 4 */
+    bool legacy;   /* the legacy dialect of 3 */
     int64_t tick_ms;
     const char *token; /* that clients must have */
     void *context;

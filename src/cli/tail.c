@@ -21,13 +21,13 @@ typedef struct {
     Client *client;
     Outlet *outlet;
     Buffer line;
-    int64_t left;    /* events to print; -1: no end */
-    bool terminal;   /* stdout is one: what it would obey is escaped */
+    int64_t left;  /* events to print; -1: no end */
+    bool terminal; /* stdout is one: what it would obey is escaped */
     bool was_ready, ending;
     int status;
     bool paused;
     LogLimit odd;
-    LoopWork work;   /* posted by the outlet's thread */
+    LoopWork work; /* posted by the outlet's thread */
     atomic_bool posted;
     atomic_int error; /* of the outlet: an errno */
 } Tail;
@@ -131,7 +131,8 @@ static void on_event(void *context, const Frame *frame)
     write_line(tail, frame);
     if (tail->line.failed || !json_validate(buffer_slice(&tail->line), NULL)) {
         if (log_allow(&tail->odd, loop_now_ms(tail->context.loop), ODD_EVERY_MS, &skipped)) {
-            log_print(tail->context.log, LOG_WARN, NULL, "an event %.*s that is no valid JSON is left out", SLICE_ARGS(event));
+            log_print(tail->context.log, LOG_WARN, NULL, "an event %.*s that is no valid JSON is left out",
+                      SLICE_ARGS(event));
         }
         return;
     }
@@ -193,7 +194,8 @@ static int tail_main(const Command *command, const Parsed *parsed)
 
     if (count) {
         tail.left = strtoll(count, &stop, 10);
-        if (*stop || tail.left <= 0) return command_misused(command, "--count: it must be a number from 1, not \"%s\"", count);
+        if (*stop || tail.left <= 0)
+            return command_misused(command, "--count: it must be a number from 1, not \"%s\"", count);
     }
     int status = context_open(&tail.context, command, parsed, LOG_INFO);
     if (status == CLI_OK) status = context_read_secrets(&tail.context);

@@ -33,7 +33,9 @@ static void session_wants_write(void *context, Buffer *text)
     if (link_send(client->link, text)) return;
     /* Not open any more: its end is on the way to the session. Open and full: the peer takes nothing, which is an end too. */
     size_t queued = link_queued_bytes(client->link);
-    if (queued > 0) log_print(client->config.log, LOG_WARN, NULL, "the gateway takes nothing: %zu bytes wait to be sent to it", queued);
+    if (queued > 0)
+        log_print(client->config.log, LOG_WARN, NULL, "the gateway takes nothing: %zu bytes wait to be sent to it",
+                  queued);
     link_close(client->link, 1011, "write queue full");
 }
 
@@ -71,7 +73,8 @@ static void session_has_notice(void *context, const SessionNotice *notice)
     Client *client = context;
 
     client_log(client, notice);
-    if (client->paused && (notice->type == SESSION_NOTICE_READY || notice->type == SESSION_NOTICE_CLOSED)) apply_pause(client);
+    if (client->paused && (notice->type == SESSION_NOTICE_READY || notice->type == SESSION_NOTICE_CLOSED))
+        apply_pause(client);
     if (client->sink.notice) client->sink.notice(client->sink.context, notice);
 }
 
@@ -163,7 +166,8 @@ static void on_stopped(void *context)
 static bool make_link(Client *client, const LinkTarget *target, bool carries_secret, char *problem, size_t problem_size)
 {
     const Config *config = client->config.config;
-    LinkSink sink = {.context = client, .opened = link_opened, .text = link_text, .alive = link_alive, .closed = link_closed};
+    LinkSink sink = {
+        .context = client, .opened = link_opened, .text = link_text, .alive = link_alive, .closed = link_closed};
     LinkConfig link = {.target = *target,
                        .ca_file = config_text(config, SETTING_CA_FILE),
                        .tls_fingerprint = config_text(config, SETTING_TLS_FINGERPRINT),
@@ -177,7 +181,8 @@ static bool make_link(Client *client, const LinkTarget *target, bool carries_sec
     return client->link != NULL;
 }
 
-static bool make_session(Client *client, const LinkTarget *target, const char *device_token, char *problem, size_t problem_size)
+static bool make_session(Client *client, const LinkTarget *target, const char *device_token, char *problem,
+                         size_t problem_size)
 {
     const Config *config = client->config.config;
     SessionSink sink = {.context = client,
@@ -219,9 +224,10 @@ static DeviceTokenKey token_key(const Client *client)
 
 static bool read_target(Client *client, LinkTarget *target, char *problem, size_t problem_size)
 {
-    if (!link_target_parse(config_text(client->config.config, SETTING_URL), target, problem, problem_size)) return false;
-    (void)snprintf(client->shown_url, sizeof client->shown_url, "%s://%s%.*s", target->tls ? "wss" : "ws", target->authority,
-                   (int)strcspn(target->path, "?"), target->path);
+    if (!link_target_parse(config_text(client->config.config, SETTING_URL), target, problem, problem_size))
+        return false;
+    (void)snprintf(client->shown_url, sizeof client->shown_url, "%s://%s%.*s", target->tls ? "wss" : "ws",
+                   target->authority, (int)strcspn(target->path, "?"), target->path);
     return true;
 }
 
@@ -259,11 +265,12 @@ Client *client_new(Loop *loop, const ClientConfig *config, const ClientSink *sin
     client->stopped = (LoopSoon){.run = on_stopped, .context = client};
     client->turn = (LoopTurn){.end = on_turn_end, .context = client};
 
-    bool made = read_target(client, &target, problem, problem_size) &&
-                open_state(client, device_token, problem, problem_size) &&
-                make_link(client, &target, config_token(config->config) || config_password(config->config) || *device_token, problem,
-                          problem_size) &&
-                make_session(client, &target, device_token, problem, problem_size);
+    bool made =
+        read_target(client, &target, problem, problem_size) &&
+        open_state(client, device_token, problem, problem_size) &&
+        make_link(client, &target, config_token(config->config) || config_password(config->config) || *device_token,
+                  problem, problem_size) &&
+        make_session(client, &target, device_token, problem, problem_size);
     explicit_bzero(device_token, sizeof device_token);
     if (!made) {
         client_free(client);

@@ -12,10 +12,10 @@ typedef struct Client Client;
 
 typedef struct {
     void *context;
-    void (*event)(void *context, const Frame *frame);            /* may be NULL */
-    void (*reply)(void *context, const SessionReply *reply);     /* may be NULL if nothing is requested */
-    void (*notice)(void *context, const SessionNotice *notice);  /* after it was logged; may be NULL */
-    void (*stopped)(void *context);                              /* after client_stop: the connection is closed */
+    void (*event)(void *context, const Frame *frame);           /* may be NULL */
+    void (*reply)(void *context, const SessionReply *reply);    /* may be NULL if nothing is requested */
+    void (*notice)(void *context, const SessionNotice *notice); /* after it was logged; may be NULL */
+    void (*stopped)(void *context);                             /* after client_stop: the connection is closed */
 } ClientSink;
 
 typedef struct {

@@ -19,11 +19,11 @@ struct Client {
     TokenSaver *saver;
     RandomPool random;
     char state_dir[PATH_MAX];
-    char shown_url[1400];  /* without the query, which may hold secrets */
-    bool dialed;           /* the link has not said closed yet */
+    char shown_url[1400]; /* without the query, which may hold secrets */
+    bool dialed;          /* the link has not said closed yet */
     bool stopping;
     bool paused;            /* the host wants no more events for now */
-    bool was_ready;        /* since the last notice CLOSED */
+    bool was_ready;         /* since the last notice CLOSED */
     char told_pairing[160]; /* the hint that was logged last, "" if none */
     LoopTimer timer;
     int64_t armed_ms;

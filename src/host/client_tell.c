@@ -51,8 +51,8 @@ void client_tell(const Client *client, const SessionNotice *notice, Buffer *out)
     case SESSION_NOTICE_CLOSED: tell_closed(client, notice, out); break;
     case SESSION_NOTICE_PAUSED: tell_paused(notice, out); break;
     case SESSION_NOTICE_GAP:
-        buffer_append_format(out, "events were missed: number %lld was expected, %lld came", (long long)notice->expected,
-                             (long long)notice->received);
+        buffer_append_format(out, "events were missed: number %lld was expected, %lld came",
+                             (long long)notice->expected, (long long)notice->received);
         break;
     case SESSION_NOTICE_SHUTDOWN:
         buffer_append_format(out, "the gateway is going down%s%s", *notice->reason ? ": " : "", notice->reason);
@@ -70,7 +70,8 @@ bool client_notice_is_final(const SessionNotice *notice)
 static bool is_routine(const SessionNotice *notice)
 {
     const FrameError *error = notice->error;
-    return notice->code == 1012 || notice->code == 1013 || (error && error->retryable && strcmp(error->code, "UNAVAILABLE") == 0);
+    return notice->code == 1012 || notice->code == 1013 ||
+           (error && error->retryable && strcmp(error->code, "UNAVAILABLE") == 0);
 }
 
 static LogLevel level_of(Client *client, const SessionNotice *notice)

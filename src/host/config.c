@@ -109,19 +109,22 @@ static const char *canonical(SettingKind kind, const char *text)
     return text;
 }
 
-bool config_set(Config *config, Setting setting, const char *value, const char *origin, char *problem, size_t problem_size)
+bool config_set(Config *config, Setting setting, const char *value, const char *origin, char *problem,
+                size_t problem_size)
 {
     const SettingInfo *info = &setting_infos[setting];
     const char *text = canonical(info->kind, value), *expected = check_value(info->kind, text);
     char cause[256];
 
     if (expected) {
-        return config_fail(problem, problem_size, "%s: it must be %s, not \"%.64s\"", origin ? origin : info->key, expected, value);
+        return config_fail(problem, problem_size, "%s: it must be %s, not \"%.64s\"", origin ? origin : info->key,
+                           expected, value);
     }
     if (info->kind == KIND_URL && !link_target_parse(text, &(LinkTarget){0}, cause, sizeof cause)) {
         return config_fail(problem, problem_size, "%s: %s", origin ? origin : info->key, cause);
     }
-    SettingValue fresh = {.text = strdup(text), .origin = origin ? strdup(origin) : NULL, .arrival = ++config->arrivals};
+    SettingValue fresh = {
+        .text = strdup(text), .origin = origin ? strdup(origin) : NULL, .arrival = ++config->arrivals};
     if (!fresh.text || (origin && !fresh.origin) || (info->kind == KIND_LIST && !split_list(&fresh))) {
         free_value(&fresh);
         return config_fail(problem, problem_size, "there is not enough memory");
@@ -193,7 +196,8 @@ bool config_load_environment(Config *config, char *const *environment, char *pro
     const char *token = look_up(environment, "OPENCLAW_GATEWAY_TOKEN");
     const char *password = look_up(environment, "OPENCLAW_GATEWAY_PASSWORD");
 
-    if ((token && !take_secret(&config->environment_token, token)) || (password && !take_secret(&config->password, password))) {
+    if ((token && !take_secret(&config->environment_token, token)) ||
+        (password && !take_secret(&config->password, password))) {
         return config_fail(problem, problem_size, "there is not enough memory");
     }
     if (token) config->token_arrival = ++config->arrivals;
@@ -270,7 +274,8 @@ bool config_parse_size(const char *text, size_t *bytes)
     static const struct {
         const char *name;
         unsigned long long factor;
-    } units[] = {{"", 1}, {"B", 1}, {"KiB", 1u << 10}, {"MiB", 1u << 20}, {"GiB", 1u << 30}, {"kB", 1000}, {"MB", 1000000}, {"GB", 1000000000}};
+    } units[] = {{"", 1},           {"B", 1},     {"KiB", 1u << 10}, {"MiB", 1u << 20},
+                 {"GiB", 1u << 30}, {"kB", 1000}, {"MB", 1000000},   {"GB", 1000000000}};
     unsigned long long number = 0;
     const char *at = text;
 

@@ -43,16 +43,18 @@ void config_free(Config *config); /* wipes the secrets; NULL is fine */
 bool config_load_file(Config *config, const char *path, char *problem, size_t problem_size);
 bool config_load_environment(Config *config, char *const *environment, char *problem, size_t problem_size);
 /* `origin` is what messages call it: "--url". */
-bool config_set(Config *config, Setting setting, const char *value, const char *origin, char *problem, size_t problem_size);
+bool config_set(Config *config, Setting setting, const char *value, const char *origin, char *problem,
+                size_t problem_size);
 
 /* After all of them: reads the token file. To be called again when its content may have changed; keeps the old token if it fails. */
 bool config_read_secrets(Config *config, char *problem, size_t problem_size);
 
-const char *config_text(const Config *config, Setting setting);        /* NULL if it is not set */
+const char *config_text(const Config *config, Setting setting); /* NULL if it is not set */
 bool config_flag(const Config *config, Setting setting);
-const char *const *config_list(const Config *config, Setting setting); /* ended by NULL; borrowed until it is set again */
-const char *config_origin(const Config *config, Setting setting);      /* "default", "gatehouse.lua: url", "--url", … */
-const char *config_key(Setting setting);                               /* "url", as in gatehouse.lua */
+const char *const *config_list(const Config *config,
+                               Setting setting);                  /* ended by NULL; borrowed until it is set again */
+const char *config_origin(const Config *config, Setting setting); /* "default", "gatehouse.lua: url", "--url", … */
+const char *config_key(Setting setting);                          /* "url", as in gatehouse.lua */
 
 const char *config_token(const Config *config);    /* NULL if there is none */
 const char *config_password(const Config *config); /* NULL if there is none */

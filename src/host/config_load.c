@@ -16,8 +16,8 @@
 
 typedef struct {
     Config *config;
-    const char *path;   /* of the file, as given */
-    int folder_size;    /* of the part of `path` in front of the last slash, with it */
+    const char *path; /* of the file, as given */
+    int folder_size;  /* of the part of `path` in front of the last slash, with it */
     char *problem;
     size_t problem_size;
 } Loader;
@@ -43,8 +43,8 @@ static bool unknown_key(const Loader *loader, const char *place, Slice key, cons
 {
     char hint[80];
 
-    return config_fail(loader->problem, loader->problem_size, "%s: %s\"%.*s\" is no setting%s", loader->path, place, SLICE_ARGS(key),
-                       suggest_text(suggestion, hint, sizeof hint));
+    return config_fail(loader->problem, loader->problem_size, "%s: %s\"%.*s\" is no setting%s", loader->path, place,
+                       SLICE_ARGS(key), suggest_text(suggestion, hint, sizeof hint));
 }
 
 /* --- settings ---------------------------------------------------------------------------------------------------------- */
@@ -56,7 +56,8 @@ static bool append_item(const Loader *loader, const char *origin, Slice item, Bu
     for (size_t i = 0; i < plain.size; i++) {
         if (plain.data[i] == ',' || plain.data[i] == ' ') plain.size = 0; /* would be two names */
     }
-    if (plain.size == 0) return config_fail(loader->problem, loader->problem_size, "%s: it must be a list of names", origin);
+    if (plain.size == 0)
+        return config_fail(loader->problem, loader->problem_size, "%s: it must be a list of names", origin);
     if (buffer_size(text) > 0) buffer_append_char(text, ',');
     buffer_append_slice(text, plain);
     return true;
@@ -75,7 +76,8 @@ static bool list_text(const Loader *loader, const char *origin, Slice value, Buf
     }
     /* An empty Lua table is {}. */
     if (json_type(value) == JSON_OBJECT && !json_next_member(&cursor, &key, &item)) return true;
-    return config_fail(loader->problem, loader->problem_size, "%s: it must be a list, as in { \"operator.read\" }", origin);
+    return config_fail(loader->problem, loader->problem_size, "%s: it must be a list, as in { \"operator.read\" }",
+                       origin);
 }
 
 /* The value of a setting in the file as the text that config_set wants. */
@@ -111,7 +113,8 @@ static bool load_setting(const Loader *loader, Setting setting, Slice value)
     if (loaded) {
         const char *final = buffer_slice(&text).data;
         if (info->kind == KIND_PATH && *final) final = resolved = resolve(loader, final);
-        loaded = final ? config_set(loader->config, setting, final, origin, loader->problem, loader->problem_size) : out_of_memory(loader);
+        loaded = final ? config_set(loader->config, setting, final, origin, loader->problem, loader->problem_size)
+                       : out_of_memory(loader);
     }
     free(resolved);
     buffer_free(&text);
@@ -146,12 +149,14 @@ static bool load_app_member(const Loader *loader, ConfigApp *app, Slice key, Sli
 
     if (slice_is(key, "memory")) return load_memory(loader, app, value);
     if (slice_is(key, "path")) {
-        if (!json_copy_string(value, path, sizeof path) || !*path) return app_problem(loader, app->name, "path: it must be a text");
+        if (!json_copy_string(value, path, sizeof path) || !*path)
+            return app_problem(loader, app->name, "path: it must be a text");
         app->path = resolve(loader, path);
         return app->path || out_of_memory(loader);
     }
     if (slice_is(key, "config")) {
-        if (json_type(value) != JSON_OBJECT) return app_problem(loader, app->name, "config: it must be a table with names as keys");
+        if (json_type(value) != JSON_OBJECT)
+            return app_problem(loader, app->name, "config: it must be a table with names as keys");
         app->settings = strndup(value.data, value.size);
         return app->settings || out_of_memory(loader);
     }
@@ -185,8 +190,8 @@ static bool load_app(const Loader *loader, Slice name, Slice section)
 
     if (!config_is_app_name(name)) {
         return config_fail(loader->problem, loader->problem_size,
-                           "%s: apps: \"%.*s\" is no name for an app: letters, digits, '_', '-' and '.', 64 at most", loader->path,
-                           SLICE_ARGS(name));
+                           "%s: apps: \"%.*s\" is no name for an app: letters, digits, '_', '-' and '.', 64 at most",
+                           loader->path, SLICE_ARGS(name));
     }
     ConfigApp *apps = realloc(config->apps, (config->app_count + 1) * sizeof *apps);
     if (!apps) return out_of_memory(loader);
@@ -196,8 +201,9 @@ static bool load_app(const Loader *loader, Slice name, Slice section)
     if (!app->name) return out_of_memory(loader);
     config->app_count++;
     if (json_type(section) != JSON_OBJECT) {
-        return config_fail(loader->problem, loader->problem_size, "%s: apps.%s: it must be a table, as in { path = \"%s.lua\" }",
-                           loader->path, app->name, app->name);
+        return config_fail(loader->problem, loader->problem_size,
+                           "%s: apps.%s: it must be a table, as in { path = \"%s.lua\" }", loader->path, app->name,
+                           app->name);
     }
     while (json_next_member(&cursor, &key, &value)) {
         if (!load_app_member(loader, app, key, value)) return false;
@@ -216,14 +222,16 @@ static bool load_apps(const Loader *loader, Slice value)
     Slice name, section;
 
     if (json_type(value) != JSON_OBJECT) {
-        return config_fail(loader->problem, loader->problem_size, "%s: apps: it must be a table, as in { watcher = { path = \"watcher.lua\" } }",
+        return config_fail(loader->problem, loader->problem_size,
+                           "%s: apps: it must be a table, as in { watcher = { path = \"watcher.lua\" } }",
                            loader->path);
     }
     while (json_next_member(&cursor, &name, &section)) {
         if (!load_app(loader, name, section)) return false;
     }
     /* A Lua table has no order; the apps' start should have one. */
-    if (loader->config->app_count > 1) qsort(loader->config->apps, loader->config->app_count, sizeof(ConfigApp), by_name);
+    if (loader->config->app_count > 1)
+        qsort(loader->config->apps, loader->config->app_count, sizeof(ConfigApp), by_name);
     return true;
 }
 
@@ -237,7 +245,8 @@ static bool load_member(const Loader *loader, Slice key, Slice value)
     if (slice_is(key, "apps")) return load_apps(loader, value);
     if (slice_is(key, "token") || slice_is(key, "password")) {
         return config_fail(loader->problem, loader->problem_size,
-                           "%s: a secret does not belong in this file: put it into one of its own and name it with token_file, or set OPENCLAW_GATEWAY_%s",
+                           "%s: a secret does not belong in this file: put it into one of its own and name it with "
+                           "token_file, or set OPENCLAW_GATEWAY_%s",
                            loader->path, slice_is(key, "token") ? "TOKEN" : "PASSWORD");
     }
     char *word = strndup(key.data, key.size);
@@ -258,12 +267,16 @@ static bool is_ours(const Loader *loader)
     struct stat status;
 
     if (stat(loader->path, &status) != 0) {
-        return config_fail(loader->problem, loader->problem_size, "%s: cannot be read: %s", loader->path, strerror(errno));
+        return config_fail(loader->problem, loader->problem_size, "%s: cannot be read: %s", loader->path,
+                           strerror(errno));
     }
-    if (!S_ISREG(status.st_mode)) return config_fail(loader->problem, loader->problem_size, "%s: it is no file", loader->path);
+    if (!S_ISREG(status.st_mode))
+        return config_fail(loader->problem, loader->problem_size, "%s: it is no file", loader->path);
     if ((status.st_uid != geteuid() && status.st_uid != 0) || (status.st_mode & S_IWOTH)) {
-        return config_fail(loader->problem, loader->problem_size, "%s: somebody else can write it, so it is not used: it must belong to you or to root, mode 0644 or less",
-                           loader->path);
+        return config_fail(
+            loader->problem, loader->problem_size,
+            "%s: somebody else can write it, so it is not used: it must belong to you or to root, mode 0644 or less",
+            loader->path);
     }
     return true;
 }

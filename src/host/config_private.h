@@ -14,9 +14,9 @@ typedef struct {
 } SettingInfo;
 
 typedef struct {
-    char *text;       /* NULL: not set; lists joined by commas */
-    char *origin;     /* NULL: the default */
-    char **list;      /* KIND_LIST: ended by NULL; its texts are in `items` */
+    char *text;   /* NULL: not set; lists joined by commas */
+    char *origin; /* NULL: the default */
+    char **list;  /* KIND_LIST: ended by NULL; its texts are in `items` */
     char *items;
     unsigned arrival; /* sources come one after the other: the later of two has the larger number */
 } SettingValue;

@@ -37,7 +37,8 @@ static const char *trim_token(char *text, size_t size)
     text[size] = '\0';
     if (size == 0) return "it is empty";
     for (size_t i = 0; i < size; i++) {
-        if ((unsigned char)text[i] <= ' ' || text[i] == 0x7f) return "it must hold the token and nothing else, in one line";
+        if ((unsigned char)text[i] <= ' ' || text[i] == 0x7f)
+            return "it must hold the token and nothing else, in one line";
     }
     return NULL;
 }
@@ -53,12 +54,14 @@ static char *read_token_file(const char *path, const char *origin, char *problem
     if (!text) {
         wrong = "there is not enough memory";
     } else if (fd < 0 || fstat(fd, &status) != 0) {
-        (void)config_fail(problem, problem_size, "%s: the token file %s cannot be read: %s", origin, path, strerror(errno));
+        (void)config_fail(problem, problem_size, "%s: the token file %s cannot be read: %s", origin, path,
+                          strerror(errno));
         goto out;
     } else if (!S_ISREG(status.st_mode) && !S_ISFIFO(status.st_mode)) {
         wrong = "it is no file";
     } else if (status.st_mode & (S_IRWXG | S_IRWXO)) {
-        (void)config_fail(problem, problem_size, "%s: others can read or write the token file %s; run: chmod 600 %s", origin, path, path);
+        (void)config_fail(problem, problem_size, "%s: others can read or write the token file %s; run: chmod 600 %s",
+                          origin, path, path);
         goto out;
     } else {
         ssize_t size = read_all(fd, text, LONGEST + 1);

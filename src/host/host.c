@@ -181,7 +181,8 @@ static bool name_is_free(const Host *host, const AppConfig *config, char *proble
 {
     for (int i = 0; i < host->app_count; i++) {
         if (strcmp(app_name(host->apps[i]->app), config->name) == 0) {
-            (void)snprintf(problem, problem_size, "there is an app %s already; %s needs another name", config->name, config->path);
+            (void)snprintf(problem, problem_size, "there is an app %s already; %s needs another name", config->name,
+                           config->path);
             return false;
         }
     }
@@ -216,7 +217,8 @@ App *host_add_app(Host *host, const AppConfig *config, char *problem, size_t pro
     bool loaded = app_load(app->app, problem, problem_size);
     atomic_store(&app->awaited, false);
     if (!loaded) return NULL;
-    if (host->stop_ms < (own.stop_ms ? own.stop_ms : APP_STOP_MS)) host->stop_ms = own.stop_ms ? own.stop_ms : APP_STOP_MS;
+    if (host->stop_ms < (own.stop_ms ? own.stop_ms : APP_STOP_MS))
+        host->stop_ms = own.stop_ms ? own.stop_ms : APP_STOP_MS;
     return app->app;
 
 failed:
@@ -232,7 +234,8 @@ static void on_stopped(void *context)
 
 bool host_connect(Host *host, const Config *config, char *problem, size_t problem_size)
 {
-    ClientSink sink = {.context = host, .event = on_event, .reply = host_reply, .notice = on_notice, .stopped = on_stopped};
+    ClientSink sink = {
+        .context = host, .event = on_event, .reply = host_reply, .notice = on_notice, .stopped = on_stopped};
     ClientConfig client = {.config = config, .log = host->log};
 
     host->client = client_new(host->loop, &client, &sink, problem, problem_size);

@@ -17,8 +17,10 @@ typedef struct Host Host;
 
 typedef struct {
     void *context;
-    void (*notice)(void *context, const SessionNotice *notice); /* of the connection, after the apps' trays have it; may be NULL */
-    void (*ended)(void *context, bool clean);                    /* after host_stop; false: an app did not come back. Never inside a call */
+    void (*notice)(void *context,
+                   const SessionNotice *notice); /* of the connection, after the apps' trays have it; may be NULL */
+    void (*ended)(void *context,
+                  bool clean); /* after host_stop; false: an app did not come back. Never inside a call */
 } HostSink;
 
 /* NULL without memory. `log` is borrowed. */
@@ -53,14 +55,14 @@ Client *host_client(Host *host); /* NULL if there is no connection */
 bool host_on_signals(Host *host, void (*hangup)(void *context), void *context);
 
 typedef struct {
-    uint64_t events;             /* that came from the gateway */
-    uint64_t unwanted;           /* of them: nobody subscribed */
-    uint64_t refused;            /* of them: with a name that belongs to the host ('@') */
-    uint64_t late;               /* of them: after the stop began */
-    uint64_t lost;               /* messages for which there was no memory */
-    uint64_t requests, replies;  /* of apps */
-    uint64_t pauses;             /* how often an inbox under pressure stopped the reading */
-    int64_t paused_ms;           /* for how long altogether */
+    uint64_t events;            /* that came from the gateway */
+    uint64_t unwanted;          /* of them: nobody subscribed */
+    uint64_t refused;           /* of them: with a name that belongs to the host ('@') */
+    uint64_t late;              /* of them: after the stop began */
+    uint64_t lost;              /* messages for which there was no memory */
+    uint64_t requests, replies; /* of apps */
+    uint64_t pauses;            /* how often an inbox under pressure stopped the reading */
+    int64_t paused_ms;          /* for how long altogether */
 } HostStats;
 void host_stats(const Host *host, HostStats *out);
 

@@ -132,8 +132,8 @@ static void port_cancel(void *context, App *app, uint64_t token)
 
 static void tell_unsubscribed(const HostApp *app, Slice pattern)
 {
-    log_print(app->host->log, LOG_ERROR, app_name(app->app), "not enough memory for the handler of %.*s: it gets no events",
-              SLICE_ARGS(pattern));
+    log_print(app->host->log, LOG_ERROR, app_name(app->app),
+              "not enough memory for the handler of %.*s: it gets no events", SLICE_ARGS(pattern));
 }
 
 static void subscribe(const HostApp *app, Slice pattern, bool wanted)

@@ -53,11 +53,13 @@ static void tell(HostApp *app, const AppStatus *status, int64_t now_ms)
     if (app->presses && log_allow(&app->holds, now_ms, HOST_REPEAT_MS, &skipped)) {
         log_print(app->host->log, LOG_WARN, app_name(app->app),
                   "it does not keep up: %zu messages (%zu KiB) wait, so nothing is read from the gateway%s%s",
-                  status->inbox.count, status->inbox.bytes >> 10, *status->running ? "; it runs " : "", status->running);
+                  status->inbox.count, status->inbox.bytes >> 10, *status->running ? "; it runs " : "",
+                  status->running);
     }
-    if (*status->running && status->busy_ms >= HOST_WATCH_MS && log_allow(&app->slow, now_ms, HOST_REPEAT_MS, &skipped)) {
-        log_print(app->host->log, LOG_WARN, app_name(app->app), "%s%s has been running for %.0f s", kind, status->running,
-                  (double)status->busy_ms / 1000);
+    if (*status->running && status->busy_ms >= HOST_WATCH_MS &&
+        log_allow(&app->slow, now_ms, HOST_REPEAT_MS, &skipped)) {
+        log_print(app->host->log, LOG_WARN, app_name(app->app), "%s%s has been running for %.0f s", kind,
+                  status->running, (double)status->busy_ms / 1000);
     }
 }
 

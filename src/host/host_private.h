@@ -7,20 +7,20 @@
 
 #include <stdatomic.h>
 
-#define HOST_WATCH_MS 1000  /* how often apps with work are looked at, while there are any */
+#define HOST_WATCH_MS 1000   /* how often apps with work are looked at, while there are any */
 #define HOST_REPEAT_MS 10000 /* between two lines about the same app */
 
 /* An app and what the host knows of it. The app's thread uses the fields up to `ended`, and those only through posted work. */
 typedef struct {
     Host *host;
     App *app;
-    int number;              /* in the router; a request's session token has it in its upper 16 bits */
-    LoopWork relief, ended;  /* posted by the app's thread */
+    int number;             /* in the router; a request's session token has it in its upper 16 bits */
+    LoopWork relief, ended; /* posted by the app's thread */
     atomic_bool relief_posted;
-    atomic_bool awaited;     /* the I/O thread stands still until the app's has loaded or ended: it need not post */
-    bool presses;            /* its inbox is over its mark: the link is paused */
+    atomic_bool awaited; /* the I/O thread stands still until the app's has loaded or ended: it need not post */
+    bool presses;        /* its inbox is over its mark: the link is paused */
     bool has_ended;
-    LogLimit slow, holds;    /* lines about it */
+    LogLimit slow, holds; /* lines about it */
 } HostApp;
 
 /*     NEW ─host_start─► RUNNING ─host_stop─► STOPPING ─all apps ended─► CLOSING ─connection closed─► ENDED
@@ -59,7 +59,7 @@ void host_reply(void *context, const SessionReply *reply); /* of a ClientSink */
 /* host_pressure.c: inboxes that are full, handlers that do not return. */
 void host_pushed(void *context, int number); /* of router_flush */
 void host_relieved(HostApp *app);
-void host_watch(void *context);              /* of the timer */
+void host_watch(void *context); /* of the timer */
 void host_arm_watch(Host *host);
 void host_release_all(Host *host);
 

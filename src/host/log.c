@@ -50,7 +50,8 @@ static void report_dropped(void *context, int error)
     unsigned long long untold = atomic_exchange(&log->untold, 0);
 
     if (error || untold == 0) return;
-    (void)snprintf(message, sizeof message, "%llu lines of the log were dropped: stderr did not take them in time", untold);
+    (void)snprintf(message, sizeof message, "%llu lines of the log were dropped: stderr did not take them in time",
+                   untold);
     if (put_line(log, LOG_WARN, NULL, slice_of(message), (Slice){0})) {
         atomic_fetch_add(&log->lines, 1);
     } else {
@@ -63,8 +64,8 @@ Log *log_new(const LogConfig *config)
     Log *log = calloc(1, sizeof *log);
     if (!log) return NULL;
     log->config = *config;
-    log->outlet = outlet_new(&(OutletConfig){
-        .fd = config->fd, .limit_bytes = LOG_RING_BYTES, .context = log, .wrote = report_dropped});
+    log->outlet = outlet_new(
+        &(OutletConfig){.fd = config->fd, .limit_bytes = LOG_RING_BYTES, .context = log, .wrote = report_dropped});
     if (log->outlet) return log;
     free(log);
     return NULL;

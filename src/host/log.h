@@ -38,7 +38,8 @@ void log_flush(Log *log);
 
 /* Any thread; never waits for the reader. `app` may be NULL; `fields` is a raw JSON object or empty. */
 void log_write(Log *log, LogLevel level, const char *app, Slice message, Slice fields);
-void log_print(Log *log, LogLevel level, const char *app, const char *format, ...) __attribute__((format(printf, 4, 5)));
+void log_print(Log *log, LogLevel level, const char *app, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 bool log_writes(const Log *log, LogLevel level);
 
 /* Appends `text` with everything escaped that a terminal might obey: control characters, and what reorders text. */

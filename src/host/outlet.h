@@ -8,8 +8,8 @@
 typedef struct Outlet Outlet;
 
 typedef struct {
-    int fd;                 /* duplicated */
-    size_t limit_bytes;     /* what may wait; SIZE_MAX: the caller looks at outlet_put's answer */
+    int fd;             /* duplicated */
+    size_t limit_bytes; /* what may wait; SIZE_MAX: the caller looks at outlet_put's answer */
     void *context;
     /* On the writing thread, when everything that it had taken is written, or when nobody reads any more (`error`, an errno; once). May put. */
     void (*wrote)(void *context, int error);

@@ -10,7 +10,8 @@ typedef struct {
     size_t left;
 } RandomPool; /* all zero is an empty pool */
 
-void random_pool_take(RandomPool *pool, void *out, size_t size); /* at most 512 bytes; ends the process if the kernel has none */
+void random_pool_take(RandomPool *pool, void *out,
+                      size_t size); /* at most 512 bytes; ends the process if the kernel has none */
 
 /* A random (version 4) UUID. */
 void random_pool_uuid(RandomPool *pool, char id[37]);

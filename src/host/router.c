@@ -16,8 +16,8 @@ typedef struct {
 
 typedef struct Pattern Pattern;
 struct Pattern {
-    HashNode node;       /* exact names */
-    Pattern *next;       /* prefixes */
+    HashNode node; /* exact names */
+    Pattern *next; /* prefixes */
     Subscriber *subscribers;
     size_t count, capacity;
     size_t size; /* of what has to be equal: the text without the star of a prefix */

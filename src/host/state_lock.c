@@ -30,8 +30,10 @@ int state_lock_take(const char *state_dir, char *problem, size_t problem_size)
     }
     if (flock(lock, LOCK_EX | LOCK_NB) != 0) {
         read_holder(lock, pid, sizeof pid);
-        (void)snprintf(problem, problem_size, "another gatehouse (process %s) uses the state folder %s; give this one its own with --state-dir",
-                       *pid ? pid : "unknown", state_dir);
+        (void)snprintf(
+            problem, problem_size,
+            "another gatehouse (process %s) uses the state folder %s; give this one its own with --state-dir",
+            *pid ? pid : "unknown", state_dir);
         (void)close(lock);
         return -1;
     }

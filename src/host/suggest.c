@@ -39,7 +39,8 @@ static size_t distance(const char *a, const char *b)
 Suggestion suggest_for(const char *word)
 {
     size_t size = strlen(word);
-    return (Suggestion){.word = word, .distance = size > LONGEST ? 0 : 1 + (size + 1) / 3}; /* a third of it may be wrong */
+    return (Suggestion){.word = word,
+                        .distance = size > LONGEST ? 0 : 1 + (size + 1) / 3}; /* a third of it may be wrong */
 }
 
 void suggest_consider(Suggestion *suggestion, const char *name)

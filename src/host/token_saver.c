@@ -46,7 +46,8 @@ static void *save(void *context)
     struct timespec now;
 
     clock_gettime(CLOCK_REALTIME, &now);
-    if (!device_tokens_put(&saver->key, saver->drop ? NULL : saver->token, (int64_t)now.tv_sec * 1000, message, sizeof message)) {
+    if (!device_tokens_put(&saver->key, saver->drop ? NULL : saver->token, (int64_t)now.tv_sec * 1000, message,
+                           sizeof message)) {
         log_print(saver->log, LOG_WARN, NULL, "the device token could not be stored: %s", message);
     }
     return NULL;

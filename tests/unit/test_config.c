@@ -158,9 +158,11 @@ static void apps(void **state)
     World *world = *state;
     char path[160];
 
-    assert_true(load(world, "local mib = 1024 * 1024\n"
-                            "return { apps = { second = { path = '/abs/x.lua', memory = 3 * mib }, first = { path = 'a/b.lua',\n"
-                            "  config = { n = 9007199254740993, list = { 1, 2.0 }, none = {}, t = \"q\\\"\\n\" }, memory = '64MiB' } } }"));
+    assert_true(load(
+        world,
+        "local mib = 1024 * 1024\n"
+        "return { apps = { second = { path = '/abs/x.lua', memory = 3 * mib }, first = { path = 'a/b.lua',\n"
+        "  config = { n = 9007199254740993, list = { 1, 2.0 }, none = {}, t = \"q\\\"\\n\" }, memory = '64MiB' } } }"));
     assert_int_equal(config_app_count(world->config), 2);
     const ConfigApp *first = config_app(world->config, 0);
     assert_string_equal(first->name, "first");
@@ -230,8 +232,11 @@ static void sizes(void **state)
     static const struct {
         const char *text;
         size_t bytes;
-    } good[] = {{"0", 0}, {"268435456", 268435456}, {"64MiB", 64u << 20}, {"1 GiB", 1u << 30}, {"3kB", 3000}, {"2MB", 2000000}, {"7B", 7}};
-    static const char *const bad[] = {"", "MiB", "-1", "1.5MiB", "64mib", "99999999999999999999", "18446744073709551615KiB", "1 M iB", "0x10"};
+    } good[] = {
+        {"0", 0}, {"268435456", 268435456}, {"64MiB", 64u << 20}, {"1 GiB", 1u << 30}, {"3kB", 3000}, {"2MB", 2000000},
+        {"7B", 7}};
+    static const char *const bad[] = {
+        "", "MiB", "-1", "1.5MiB", "64mib", "99999999999999999999", "18446744073709551615KiB", "1 M iB", "0x10"};
     size_t bytes;
 
     (void)state;

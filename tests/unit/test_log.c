@@ -21,7 +21,10 @@ static const char *line_of(LogFormat format, const char *app, const char *messag
 {
     static char text[2048];
     Buffer out = {0};
-    LogLine line = {.time = {.tv_sec = 1700000000, .tv_nsec = 7000000}, .level = LOG_WARN, .app = app, .message = slice_of(message),
+    LogLine line = {.time = {.tv_sec = 1700000000, .tv_nsec = 7000000},
+                    .level = LOG_WARN,
+                    .app = app,
+                    .message = slice_of(message),
                     .fields = slice_of(fields)};
 
     if (format == LOG_JSON) {
@@ -38,8 +41,9 @@ static void human_line(void **state)
 {
     (void)state;
     assert_string_equal(line_of(LOG_HUMAN, NULL, "hello", NULL), "22:13:20.007 WARN  hello\n");
-    assert_string_equal(line_of(LOG_HUMAN, "app", "hello", "{\"code\":\"X\",\"text\":\"two words\",\"n\":1,\"o\":{\"a\":[]}}"),
-                        "22:13:20.007 WARN  app: hello  code=X text=\"two words\" n=1 o={\"a\":[]}\n");
+    assert_string_equal(
+        line_of(LOG_HUMAN, "app", "hello", "{\"code\":\"X\",\"text\":\"two words\",\"n\":1,\"o\":{\"a\":[]}}"),
+        "22:13:20.007 WARN  app: hello  code=X text=\"two words\" n=1 o={\"a\":[]}\n");
 }
 
 static void later_lines_of_a_message_cannot_pass_for_lines(void **state)
@@ -53,8 +57,10 @@ static void json_line(void **state)
 {
     (void)state;
     assert_string_equal(line_of(LOG_JSON, "app", "say \"x\"\n", "{\"a\":1}"),
-                        "{\"time\":\"2023-11-14T22:13:20.007Z\",\"level\":\"warn\",\"app\":\"app\",\"message\":\"say \\\"x\\\"\\n\",\"fields\":{\"a\":1}}\n");
-    assert_string_equal(line_of(LOG_JSON, NULL, "", NULL), "{\"time\":\"2023-11-14T22:13:20.007Z\",\"level\":\"warn\",\"message\":\"\"}\n");
+                        "{\"time\":\"2023-11-14T22:13:20.007Z\",\"level\":\"warn\",\"app\":\"app\",\"message\":\"say "
+                        "\\\"x\\\"\\n\",\"fields\":{\"a\":1}}\n");
+    assert_string_equal(line_of(LOG_JSON, NULL, "", NULL),
+                        "{\"time\":\"2023-11-14T22:13:20.007Z\",\"level\":\"warn\",\"message\":\"\"}\n");
 }
 
 /* Whether nothing in the line is obeyed by a terminal; its last newline aside. */
@@ -70,7 +76,14 @@ static bool is_plain(const char *line)
 
 static void what_a_terminal_obeys_is_escaped(void **state)
 {
-    static const char *const hostile[] = {ESC "]0;owned\007", "\r\b\177", "C1: \xc2\x9b" "31m", "reordered \xe2\x80\xae", "stray \x9b" "31m", "\xe2\x80"};
+    static const char *const hostile[] = {ESC "]0;owned\007",
+                                          "\r\b\177",
+                                          "C1: \xc2\x9b"
+                                          "31m",
+                                          "reordered \xe2\x80\xae",
+                                          "stray \x9b"
+                                          "31m",
+                                          "\xe2\x80"};
     char fields[128];
     JsonError error;
 
@@ -86,7 +99,8 @@ static void what_a_terminal_obeys_is_escaped(void **state)
     (void)snprintf(fields, sizeof fields, "{\"a\":\"x\xc2\x9by\",\n\"b\":1}");
     assert_non_null(strstr(line_of(LOG_JSON, NULL, "m", fields), "{\"a\":\"x\\u009by\", \"b\":1}"));
     assert_non_null(strstr(line_of(LOG_HUMAN, NULL, "m", fields), "a=x\\u009by b=1"));
-    assert_string_equal(line_of(LOG_HUMAN, NULL, "tab\tand \xc3\xa9\xe2\x82\xac", NULL), "22:13:20.007 WARN  tab\tand \xc3\xa9\xe2\x82\xac\n");
+    assert_string_equal(line_of(LOG_HUMAN, NULL, "tab\tand \xc3\xa9\xe2\x82\xac", NULL),
+                        "22:13:20.007 WARN  tab\tand \xc3\xa9\xe2\x82\xac\n");
 }
 
 static void names_of_levels_and_formats(void **state)
