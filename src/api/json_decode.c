@@ -105,9 +105,11 @@ static const char *push_key(Decoding *decoding, const char *at)
     const char *text = at + 1, *end = decoding->end;
     const char *stop = json_plain_end(text, end);
     size_t size = (size_t)(stop - text);
-    if (size - 1 >= KEY_BYTES_MAX || stop == end || *stop != '"') return push_string(decoding, at); /* the empty one too */
+    if (size - 1 >= KEY_BYTES_MAX || stop == end || *stop != '"')
+        return push_string(decoding, at); /* the empty one too */
 
-    unsigned char first = (unsigned char)text[0], middle = (unsigned char)text[size / 2], last = (unsigned char)stop[-1];
+    unsigned char first = (unsigned char)text[0], middle = (unsigned char)text[size / 2],
+                  last = (unsigned char)stop[-1];
     size_t slot = (first * 5u + middle * 11u + last * 23u + size) % KEYS;
     Key *key = &decoding->decoder->keys[slot];
     lua_Integer index = (lua_Integer)slot + 1;
@@ -220,22 +222,13 @@ static const char *push_value(Decoding *decoding, const char *at)
     at = json_skip_space(at, end);
     if (at == end) return NULL;
     switch (*at) {
-    case '"':
-        return push_string(decoding, at);
+    case '"': return push_string(decoding, at);
     case '{':
-    case '[':
-        return push_container(decoding, at);
-    case 't':
-        lua_pushboolean(decoding->L, true);
-        return behind_word(at, end, slice_of("true"));
-    case 'f':
-        lua_pushboolean(decoding->L, false);
-        return behind_word(at, end, slice_of("false"));
-    case 'n':
-        json_push_null(decoding->L);
-        return behind_word(at, end, slice_of("null"));
-    default:
-        return push_number(decoding, at);
+    case '[': return push_container(decoding, at);
+    case 't': lua_pushboolean(decoding->L, true); return behind_word(at, end, slice_of("true"));
+    case 'f': lua_pushboolean(decoding->L, false); return behind_word(at, end, slice_of("false"));
+    case 'n': json_push_null(decoding->L); return behind_word(at, end, slice_of("null"));
+    default: return push_number(decoding, at);
     }
 }
 
@@ -257,7 +250,8 @@ bool json_push(lua_State *L, Slice text, JsonError *error)
     JsonError found = {0, "not enough memory"}; /* for the Lua stack, if the text is valid */
     if (text.data && lua_checkstack(L, 8)) {
         lua_rawgetp(L, LUA_REGISTRYINDEX, &decoder_key);
-        Decoding decoding = {.L = L, .decoder = lua_touserdata(L, -1), .end = text.data + text.size, .keys = top + 1, .mark = top + 2};
+        Decoding decoding = {
+            .L = L, .decoder = lua_touserdata(L, -1), .end = text.data + text.size, .keys = top + 1, .mark = top + 2};
         lua_getiuservalue(L, -1, KEYS_VALUE);
         lua_replace(L, decoding.keys);
         json_push_array_mark(L);

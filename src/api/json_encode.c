@@ -125,12 +125,15 @@ static bool count_elements(Encoding *encoding, const Place *place, bool marked, 
     do {
         lua_Integer index = lua_isinteger(L, -2) ? lua_tointeger(L, -2) : 0;
         if (index < 1) {
-            if (marked) return fail(encoding, place, "the table is marked as an array, but not all of its keys are 1..n");
+            if (marked)
+                return fail(encoding, place, "the table is marked as an array, but not all of its keys are 1..n");
             if (lua_type(L, -2) != LUA_TNUMBER || !lua_isinteger(L, -2)) {
                 if (*count == 0) return fail_for_key(encoding, place);
-                return fail(encoding, place, "the table mixes array elements with other keys: JSON has objects or arrays");
+                return fail(encoding, place,
+                            "the table mixes array elements with other keys: JSON has objects or arrays");
             }
-            return fail(encoding, place, "array elements begin at 1; for an object make the keys strings with tostring()");
+            return fail(encoding, place,
+                        "array elements begin at 1; for an object make the keys strings with tostring()");
         }
         if (index > last) last = index;
         ++*count;
@@ -138,7 +141,8 @@ static bool count_elements(Encoding *encoding, const Place *place, bool marked, 
     } while (lua_next(L, -2));
     if (last == *count) return true;
     fail(encoding, place, "the array has holes: ");
-    buffer_append_format(encoding->problem, "%lld of %lld elements; fill them with json.null, or make the keys strings for an object",
+    buffer_append_format(encoding->problem,
+                         "%lld of %lld elements; fill them with json.null, or make the keys strings for an object",
                          (long long)*count, (long long)last);
     return false;
 }
@@ -187,23 +191,17 @@ static bool encode_value(Encoding *encoding, const Place *place)
 {
     lua_State *L = encoding->L;
     if (buffer_size(encoding->out) > encoding->limit_bytes) {
-        return fail(encoding, place, "up to here the JSON text is too long; does a table contain another one many times over?");
+        return fail(encoding, place,
+                    "up to here the JSON text is too long; does a table contain another one many times over?");
     }
     switch (lua_type(L, -1)) {
-    case LUA_TNIL:
-        buffer_append_text(encoding->out, "null");
-        return true;
-    case LUA_TBOOLEAN:
-        buffer_append_text(encoding->out, lua_toboolean(L, -1) ? "true" : "false");
-        return true;
-    case LUA_TNUMBER:
-        return encode_number(encoding, place);
+    case LUA_TNIL: buffer_append_text(encoding->out, "null"); return true;
+    case LUA_TBOOLEAN: buffer_append_text(encoding->out, lua_toboolean(L, -1) ? "true" : "false"); return true;
+    case LUA_TNUMBER: return encode_number(encoding, place);
     case LUA_TSTRING:
         return encode_string(encoding, place, -1, "the string is not valid UTF-8; send bytes as hex or base64");
-    case LUA_TTABLE:
-        return encode_table(encoding, place);
-    default:
-        break;
+    case LUA_TTABLE: return encode_table(encoding, place);
+    default: break;
     }
     if (json_is_null(L, -1)) {
         buffer_append_text(encoding->out, "null");
@@ -220,12 +218,14 @@ bool json_encode(lua_State *L, int index, const char *root, Buffer *out, Buffer 
     const Place place = {0};
     const size_t before = buffer_size(out);
     const int top = lua_gettop(L);
-    Encoding encoding = {.L = L, .root = root, .out = out, .problem = problem, .limit_bytes = before + JSON_ENCODE_MAX_BYTES};
+    Encoding encoding = {
+        .L = L, .root = root, .out = out, .problem = problem, .limit_bytes = before + JSON_ENCODE_MAX_BYTES};
     bool good;
     if (lua_checkstack(L, 4)) {
         lua_pushvalue(L, index);
         good = encode_value(&encoding, &place);
-        if (good && buffer_size(out) > encoding.limit_bytes) good = fail(&encoding, &place, "the JSON text is too long");
+        if (good && buffer_size(out) > encoding.limit_bytes)
+            good = fail(&encoding, &place, "the JSON text is too long");
     } else {
         good = fail(&encoding, &place, "not enough memory");
     }

@@ -8,7 +8,8 @@ typedef struct {
 } Members;
 
 /* Sizes are compared first and the texts have a constant size, so that no function is called. */
-#define IS(slice, literal) ((slice).size == sizeof(literal) - 1 && memcmp((slice).data, literal, sizeof(literal) - 1) == 0)
+#define IS(slice, literal) \
+    ((slice).size == sizeof(literal) - 1 && memcmp((slice).data, literal, sizeof(literal) - 1) == 0)
 
 /* Where the member goes; NULL for a key that is none of ours. */
 static Slice *member_of(Members *members, Slice key)
@@ -83,12 +84,8 @@ const char *frame_parse(Slice text, Frame *frame)
         frame->payload = first_present(members.payload, members.params);
         if (frame->event.size == 0) return "an event without a name";
         break;
-    case FRAME_RESPONSE:
-        frame->payload = first_present(members.payload, members.result);
-        break;
-    case FRAME_REQUEST:
-        frame->payload = members.params;
-        break;
+    case FRAME_RESPONSE: frame->payload = first_present(members.payload, members.result); break;
+    case FRAME_REQUEST: frame->payload = members.params; break;
     case FRAME_OTHER:
         frame->payload = first_present(members.payload, first_present(members.params, members.result));
         break;

@@ -31,7 +31,7 @@ void frame_wrap_request(Buffer *params, const char *id, Slice method);
 
 /* A gateway's error object, read. Texts are cut to fit and always ended. */
 typedef struct {
-    char code[64];          /* INVALID_REQUEST, …; a numeric code of the legacy dialect as digits */
+    char code[64]; /* INVALID_REQUEST, …; a numeric code of the legacy dialect as digits */
     char message[512];
     char detail_code[64];   /* details.code, "" if there is none */
     char detail_reason[64]; /* details.reason */

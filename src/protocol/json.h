@@ -14,7 +14,16 @@
 
 #define JSON_MAX_DEPTH 128 /* containers inside each other */
 
-typedef enum { JSON_NONE, JSON_NULL, JSON_FALSE, JSON_TRUE, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT } JsonType;
+typedef enum {
+    JSON_NONE,
+    JSON_NULL,
+    JSON_FALSE,
+    JSON_TRUE,
+    JSON_NUMBER,
+    JSON_STRING,
+    JSON_ARRAY,
+    JSON_OBJECT
+} JsonType;
 
 /* By its first byte; JSON_NONE for an empty slice or a byte that begins no value. */
 JsonType json_type(Slice value);
@@ -50,8 +59,8 @@ Slice json_find(Slice object, const char *key);
 /* --- scalars: `value` is the raw text of one value ------------------------------------------------------------------------ */
 
 bool json_is_true(Slice value);
-bool json_get_int(Slice value, int64_t *number);     /* integers that fit; also 12.0 and 1e3, up to 2^53 */
-bool json_get_double(Slice value, double *number);   /* any number that fits; '.' is the decimal point in every locale */
+bool json_get_int(Slice value, int64_t *number);   /* integers that fit; also 12.0 and 1e3, up to 2^53 */
+bool json_get_double(Slice value, double *number); /* any number that fits; '.' is the decimal point in every locale */
 /* Appends the decoded text of a string. False for another type or a bad escape; `out` then holds what it held. */
 bool json_get_string(Slice value, Buffer *out);
 /* The same into an array, always ended by a zero byte, cut at a character's border; "" if it is no string. Returns whether it was one. */

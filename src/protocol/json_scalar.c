@@ -12,7 +12,7 @@ static unsigned digit_of(char c)
 
 /* --- numbers -------------------------------------------------------------------------------------------------------------- */
 
-#define SIGNIFICANT_DIGITS 800 /* a double is decided by 768; one more digit stands for all that follow */
+#define SIGNIFICANT_DIGITS 800    /* a double is decided by 768; one more digit stands for all that follow */
 #define EXPONENT_LIMIT 1000000000 /* beyond it nothing changes: larger than any text is long */
 
 /* The double nearest to digits * 10^exponent; `digits` may hold a '.', which counts for nothing. The text handed to strtod
@@ -196,8 +196,7 @@ static char *put_utf8(char *out, uint32_t code)
 
 /* What the byte behind a backslash stands for; 0 for 'u' and for what is no escape. */
 static const char short_escapes[256] = {
-    ['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b',
-    ['f'] = '\f', ['n'] = '\n',  ['r'] = '\r', ['t'] = '\t',
+    ['"'] = '"', ['\\'] = '\\', ['/'] = '/', ['b'] = '\b', ['f'] = '\f', ['n'] = '\n', ['r'] = '\r', ['t'] = '\t',
 };
 
 const char *json_read_escape(const char *at, const char *end, uint32_t *code)

@@ -30,7 +30,7 @@ static inline int json_special_bytes(__m128i bytes)
 
 static inline const char *json_skip_space(const char *at, const char *end)
 {
-    if (at < end && *at > ' ') return at; /* nearly always: gateways send none */
+    if (at<end && * at> ' ') return at; /* nearly always: gateways send none */
     while (at < end && (*at == ' ' || *at == '\n' || *at == '\r' || *at == '\t')) {
         at++;
     }
@@ -97,9 +97,9 @@ const char *json_read_escape(const char *at, const char *end, uint32_t *code);
 
 #define JSON_UNESCAPE_SLACK 16 /* bytes that json_unescape may write behind its result, as it copies in blocks */
 
-/* Decodes the text of a string from `at` to its closing quote, to which `at` is moved. `out` has room for
- * end - at + JSON_UNESCAPE_SLACK bytes. Returns the end of what was written, NULL for a bad escape, a control character or
+/* Decodes the text of a string to its closing quote, to which `text` is moved. `out` has room for
+ * end - text + JSON_UNESCAPE_SLACK bytes. Returns the end of what was written, NULL for a bad escape, a control character or
  * a string that does not end. */
-char *json_unescape(const char **at, const char *end, char *out);
+char *json_unescape(const char **text, const char *end, char *out);
 
 #endif

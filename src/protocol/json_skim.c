@@ -109,12 +109,9 @@ static const char *skip_value(const char *at, const char *end)
     if (at == end) return NULL;
     const char *start = at;
     switch (*at) {
-    case '"':
-        at = json_close_quote(at + 1, end);
-        return at ? at + 1 : NULL;
+    case '"': at = json_close_quote(at + 1, end); return at ? at + 1 : NULL;
     case '{':
-    case '[':
-        return skip_container(at, end);
+    case '[': return skip_container(at, end);
     default:
         while (at < end && !ends_scalar(*at)) {
             at++;

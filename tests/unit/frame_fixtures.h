@@ -10,15 +10,16 @@
 
 typedef struct {
     const char *file;
-    size_t number;       /* of the line, from 1 */
-    Slice connection;    /* its name */
-    Slice direction;     /* recv, send, upgrade, close, ping, note */
-    Slice frame;         /* raw JSON; empty if the line has none */
-    bool is_text;        /* the frame was no JSON: `frame` is a string that holds its text */
+    size_t number;    /* of the line, from 1 */
+    Slice connection; /* its name */
+    Slice direction;  /* recv, send, upgrade, close, ping, note */
+    Slice frame;      /* raw JSON; empty if the line has none */
+    bool is_text;     /* the frame was no JSON: `frame` is a string that holds its text */
 } FixtureLine;
 
 /* Calls `visit` for each line of the recordings whose name matches `pattern` ("*", "v4-*"); returns how many lines had a frame. */
-static inline size_t fixture_frames(const char *pattern, void (*visit)(const FixtureLine *line, void *context), void *context)
+static inline size_t fixture_frames(const char *pattern, void (*visit)(const FixtureLine *line, void *context),
+                                    void *context)
 {
     char path[512];
     glob_t found;

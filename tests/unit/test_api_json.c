@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "api/json.h"
+#include "exact_copy.h"
 #include "frame_fixtures.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
@@ -45,13 +46,11 @@ static void run(lua_State *L, const char *chunk)
 /* json_push on a copy with nothing readable behind it. */
 static bool push(lua_State *L, Slice text, JsonError *error)
 {
-    char *copy = malloc(text.size ? text.size : 1);
-    assert_non_null(copy);
-    if (text.size) memcpy(copy, text.data, text.size);
+    Slice copy = exact_copy(text);
     int top = lua_gettop(L);
-    bool good = json_push(L, slice_make(copy, text.size), error);
+    bool good = json_push(L, copy, error);
     assert_int_equal(lua_gettop(L), top + good);
-    free(copy);
+    free_copy(copy);
     return good;
 }
 
@@ -74,7 +73,8 @@ static void values_become_what_the_manual_says(void **state)
 {
     run(*state,
         "local d = json.decode\n"
-        "assert(d'null' == json.null and tostring(json.null) == 'null' and json.null ~= nil and type(json.null) == 'userdata')\n"
+        "assert(d'null' == json.null and tostring(json.null) == 'null' and json.null ~= nil and type(json.null) == "
+        "'userdata')\n"
         "assert(d'true' == true and d'false' == false)\n"
         "assert(math.type(d'1737264000000') == 'integer' and d'1737264000000' == 1737264000000)\n"
         "assert(d'9007199254740993' == 9007199254740993 and d'-9223372036854775808' == math.mininteger)\n"
@@ -82,7 +82,8 @@ static void values_become_what_the_manual_says(void **state)
         "assert(math.type(d'1.0') == 'float' and math.type(d'1e3') == 'float' and d'1e3' == 1000 and d'-0' == 0)\n"
         "assert(d' \"a\\\\u0000\\\\ud83d\\\\ude00\\\\n\\\\/\" ' == 'a\\0\\u{1F600}\\n/')\n"
         "local t = d'{\"a\":{\"b\":[1,[2,null],{}]},\"c\":null,\"\":0}'\n"
-        "assert(t.a.b[1] == 1 and t.a.b[2][1] == 2 and t.a.b[2][2] == json.null and #t.a.b == 3 and next(t.a.b[3]) == nil)\n"
+        "assert(t.a.b[1] == 1 and t.a.b[2][1] == 2 and t.a.b[2][2] == json.null and #t.a.b == 3 and next(t.a.b[3]) == "
+        "nil)\n"
         "assert(t.c == json.null and t[''] == 0)\n"
         "assert(d'{\"a\":1,\"a\":2}'.a == 2, 'of duplicate keys the last one counts')\n"
         "assert(next(d'{}') == nil and next(d'[]') == nil)\n");
@@ -90,41 +91,44 @@ static void values_become_what_the_manual_says(void **state)
 
 static void bad_text_gives_nil_and_an_error_with_its_place(void **state)
 {
-    run(*state,
-        "local value, err = json.decode('{\"a\":1,\\n \"b\":[1 2]}')\n"
-        "assert(value == nil and err.code == 'BAD_JSON')\n"
-        "assert(err.message == \"expected ',' or ']' at line 2, column 9\", err.message)\n"
-        "value, err = json.decode('\"\\xff\"')\n"
-        "assert(value == nil and err.message == 'invalid UTF-8 at line 1, column 2', err.message)\n"
-        "value, err = json.decode('')\n"
-        "assert(value == nil and err.message == 'the text ends too early at line 1, column 1', err.message)\n"
-        "assert(not pcall(json.decode) and not pcall(json.decode, {}) and not pcall(json.encode))\n");
+    run(*state, "local value, err = json.decode('{\"a\":1,\\n \"b\":[1 2]}')\n"
+                "assert(value == nil and err.code == 'BAD_JSON')\n"
+                "assert(err.message == \"expected ',' or ']' at line 2, column 9\", err.message)\n"
+                "value, err = json.decode('\"\\xff\"')\n"
+                "assert(value == nil and err.message == 'invalid UTF-8 at line 1, column 2', err.message)\n"
+                "value, err = json.decode('')\n"
+                "assert(value == nil and err.message == 'the text ends too early at line 1, column 1', err.message)\n"
+                "assert(not pcall(json.decode) and not pcall(json.decode, {}) and not pcall(json.encode))\n");
 }
 
 /* The decoder describes no error itself: it must refuse just what json_validate refuses. */
 static void decoder_and_validator_agree(void **state)
 {
-    static const char *const pieces[] = {"{", "}", "[", "]", ",", ":", "\"a\"", "\"\\n\"", "\"\\x\"", "1", "-1.5e3", "01", "1.", "null", "nul",
-                                         "true", "fals", " ", "\n", "\"", "\\", "\x01", "1e999", "\"\\ud800\""};
+    static const char *const pieces[] = {"{",       "}", "[",      "]",  ",",  ":",    "\"a\"", "\"\\n\"",
+                                         "\"\\x\"", "1", "-1.5e3", "01", "1.", "null", "nul",   "true",
+                                         "fals",    " ", "\n",     "\"", "\\", "\x01", "1e999", "\"\\ud800\""};
     lua_State *L = *state;
     uint32_t random = 1;
     size_t valid = 0;
+    Buffer text = buffer_with_headroom(0);
     for (int round = 0; round < 200000; round++) {
-        char text[128] = "";
+        buffer_clear(&text);
         size_t count = 1 + (size_t)round % 7;
         for (size_t i = 0; i < count; i++) {
             random = random * 1664525u + 1013904223u;
-            strcat(text, pieces[(random >> 16) % COUNT(pieces)]);
+            buffer_append_text(&text, pieces[(random >> 16) % COUNT(pieces)]);
         }
         JsonError pushed = {0}, validated = {0};
-        bool good = push(L, slice_of(text), &pushed);
-        if (good != json_validate(slice_of(text), &validated)) fail_msg("%s: decoded %d, validated %d", text, good, !good);
+        bool good = push(L, buffer_slice(&text), &pushed);
+        if (good != json_validate(buffer_slice(&text), &validated))
+            fail_msg("%.*s: decoded %d, validated %d", SLICE_ARGS(buffer_slice(&text)), good, !good);
         assert_int_equal(pushed.offset, validated.offset);
         assert_ptr_equal(pushed.text, validated.text);
         valid += good;
         lua_settop(L, 0);
     }
     assert_true(valid > 1000);
+    buffer_free(&text);
 }
 
 static void depth_is_limited(void **state)
@@ -199,7 +203,8 @@ static int decode_argument(lua_State *L)
 /* Wherever the memory ends, it is Lua's error that comes, nothing is lost, and afterwards all is well. */
 static void out_of_memory_is_an_error_like_any(void **state)
 {
-    const char *text = "{\"list\":[1,2.5,null,{\"a\":\"x\\ny\",\"b\":[]},\"a string that is too long to be interned, \\\" with escapes\"],"
+    const char *text = "{\"list\":[1,2.5,null,{\"a\":\"x\\ny\",\"b\":[]},\"a string that is too long to be interned, "
+                       "\\\" with escapes\"],"
                        "\"more\":{\"a\":{\"b\":{\"c\":{\"d\":[[[[1]]]]}}}}}";
     Budget budget = {0, SIZE_MAX};
     lua_State *L = lua_newstate(allocate, &budget);
@@ -231,16 +236,41 @@ static void out_of_memory_is_an_error_like_any(void **state)
 
 static void what_is_decoded_is_encoded_as_it_was(void **state)
 {
-    static const char *const texts[] = {
-        "null", "true", "false", "0", "-7", "9007199254740993", "-9223372036854775808", "9223372036854775807", "1.0", "0.1", "1e22", "-0.0", "1.5e-300",
-        "\"\"", "\"a\\\"\\\\\\n\\u0001\"", "\"\xC3\xA9\"", "[]", "{}", "[[]]", "[{}]", "[[],{},[[]]]", "{\"a\":[]}", "{\"a\":{}}", "[null]", "[null,null]",
-        "[1,\"2\",[3,[4]]]", "{\"1\":2}", "{\"\":{\"\":[]}}", "[0.5,2,null,true,{\"a\":[1]}]",
-    };
+    static const char *const texts[] = {"null",
+                                        "true",
+                                        "false",
+                                        "0",
+                                        "-7",
+                                        "9007199254740993",
+                                        "-9223372036854775808",
+                                        "9223372036854775807",
+                                        "1.0",
+                                        "0.1",
+                                        "1e22",
+                                        "-0.0",
+                                        "1.5e-300",
+                                        "\"\"",
+                                        "\"a\\\"\\\\\\n\\u0001\"",
+                                        "\"\xC3\xA9\"",
+                                        "[]",
+                                        "{}",
+                                        "[[]]",
+                                        "[{}]",
+                                        "[[],{},[[]]]",
+                                        "{\"a\":[]}",
+                                        "{\"a\":{}}",
+                                        "[null]",
+                                        "[null,null]",
+                                        "[1,\"2\",[3,[4]]]",
+                                        "{\"1\":2}",
+                                        "{\"\":{\"\":[]}}",
+                                        "[0.5,2,null,true,{\"a\":[1]}]"};
     lua_State *L = *state;
     for (size_t i = 0; i < COUNT(texts); i++) {
         assert_true(push(L, slice_of(texts[i]), NULL));
         Buffer out = encoded(L);
-        if (!slice_is(buffer_slice(&out), texts[i])) fail_msg("%s became %.*s", texts[i], SLICE_ARGS(buffer_slice(&out)));
+        if (!slice_is(buffer_slice(&out), texts[i]))
+            fail_msg("%s became %.*s", texts[i], SLICE_ARGS(buffer_slice(&out)));
         buffer_free(&out);
         lua_settop(L, 0);
     }
@@ -281,45 +311,49 @@ static void what_has_no_json_form_is_told_with_its_place(void **state)
         "refused({x = {-1/0}}, 'value.x[1]: an infinite number has no JSON form')\n"
         "refused({s = 'a\\xff'}, 'value.s: the string is not valid UTF-8; send bytes as hex or base64')\n"
         "refused({['k\\xff'] = 1}, 'value[\"k\\u{FFFD}\"]: the key is not valid UTF-8')\n"
-        "refused({1, nil, 3, nil, nil, nil, nil, 8}, 'value: the array has holes: 3 of 8 elements; fill them with json.null, or make the keys strings for an object')\n"
-        "refused({[5] = 'x'}, 'value: the array has holes: 1 of 5 elements; fill them with json.null, or make the keys strings for an object')\n"
-        "refused({[0] = 'x'}, 'value: array elements begin at 1; for an object make the keys strings with tostring()')\n"
+        "refused({1, nil, 3, nil, nil, nil, nil, 8}, 'value: the array has holes: 3 of 8 elements; fill them with "
+        "json.null, or make the keys strings for an object')\n"
+        "refused({[5] = 'x'}, 'value: the array has holes: 1 of 5 elements; fill them with json.null, or make the keys "
+        "strings for an object')\n"
+        "refused({[0] = 'x'}, 'value: array elements begin at 1; for an object make the keys strings with "
+        "tostring()')\n"
         "refused({[true] = 2}, 'value: the table has a key of type boolean: keys of JSON objects are strings')\n"
-        "refused({[1.5] = 2}, 'value: the table has a key of type number that is no integer: keys of JSON objects are strings')\n"
+        "refused({[1.5] = 2}, 'value: the table has a key of type number that is no integer: keys of JSON objects are "
+        "strings')\n"
         "refused({1, 2, a = 3}, 'value: the table mixes array elements with other keys: JSON has objects or arrays')\n"
-        "refused({n = json.array{a = 3}}, 'value.n: the table is marked as an array, but not all of its keys are 1..n')\n"
+        "refused({n = json.array{a = 3}}, 'value.n: the table is marked as an array, but not all of its keys are "
+        "1..n')\n"
         "local long = string.rep('k', 100)\n"
         "refused({[long] = print}, 'value[\"' .. long:sub(1, 64) .. '\"…]: a function has no JSON form')\n");
 }
 
 static void tables_that_never_end_are_refused(void **state)
 {
-    run(*state,
-        "local t = {} t.a = {b = {t}}\n"
-        "local text, err = json.encode(t)\n"
-        "assert(text == nil and err.message == 'value.a.b[1]: the table contains itself', err.message)\n"
-        "local twice = {} assert(json.encode{twice, twice} == '[{},{}]', 'the same table twice is no cycle')\n"
-        "local deep = {} for i = 1, 127 do deep = {deep} end\n"
-        "assert(#json.encode(deep) == 2 * 128)\n"
-        "text, err = json.encode{deep}\n"
-        "assert(text == nil and err.message:find('nested too deeply', 1, true))\n"
-        /* 2^100 strings: the size is limited, so time and memory are. */
-        "local wide = {string.rep('x', 1 << 20)} for i = 1, 100 do wide = {wide, wide} end\n"
-        "text, err = json.encode(wide)\n"
-        "assert(text == nil and err.message:find('too long', 1, true), err.message)\n"
-        "assert(json.encode{1} == '[1]')\n");
+    run(*state, "local t = {} t.a = {b = {t}}\n"
+                "local text, err = json.encode(t)\n"
+                "assert(text == nil and err.message == 'value.a.b[1]: the table contains itself', err.message)\n"
+                "local twice = {} assert(json.encode{twice, twice} == '[{},{}]', 'the same table twice is no cycle')\n"
+                "local deep = {} for i = 1, 127 do deep = {deep} end\n"
+                "assert(#json.encode(deep) == 2 * 128)\n"
+                "text, err = json.encode{deep}\n"
+                "assert(text == nil and err.message:find('nested too deeply', 1, true))\n"
+                /* 2^100 strings: the size is limited, so time and memory are. */
+                "local wide = {string.rep('x', 1 << 20)} for i = 1, 100 do wide = {wide, wide} end\n"
+                "text, err = json.encode(wide)\n"
+                "assert(text == nil and err.message:find('too long', 1, true), err.message)\n"
+                "assert(json.encode{1} == '[1]')\n");
 }
 
 static void metamethods_are_not_called(void **state)
 {
-    run(*state,
-        "local called = false\n"
-        "local function call() called = true error('called') end\n"
-        "local mt = {__index = call, __pairs = call, __len = call, __tostring = call, __name = 'x', __eq = call, __metatable = 'hidden'}\n"
-        "assert(json.encode(setmetatable({a = 1}, mt)) == '{\"a\":1}')\n"
-        "assert(json.encode(setmetatable({1, 2}, mt)) == '[1,2]')\n"
-        "assert(json.encode(setmetatable({}, mt)) == '{}')\n"
-        "assert(not called)\n");
+    run(*state, "local called = false\n"
+                "local function call() called = true error('called') end\n"
+                "local mt = {__index = call, __pairs = call, __len = call, __tostring = call, __name = 'x', __eq = "
+                "call, __metatable = 'hidden'}\n"
+                "assert(json.encode(setmetatable({a = 1}, mt)) == '{\"a\":1}')\n"
+                "assert(json.encode(setmetatable({1, 2}, mt)) == '[1,2]')\n"
+                "assert(json.encode(setmetatable({}, mt)) == '{}')\n"
+                "assert(not called)\n");
 }
 
 static void a_failure_leaves_the_buffer_as_it_was(void **state)
@@ -362,20 +396,19 @@ static void only_null_prints_as_null(void **state)
 
 /* --- the oracle -------------------------------------------------------------------------------------------------------------- */
 
-static const char compare_with_cjson[] =
-    "local cjson, frame = require 'cjson', ...\n"
-    "local function same(a, b, path)\n"
-    "  if type(a) ~= 'table' then\n"
-    "    assert(a == b, path)\n"
-    "    return\n"
-    "  end\n"
-    "  for k, v in pairs(a) do same(v, b[k], path .. '.' .. tostring(k)) end\n"
-    "  for k in pairs(b) do assert(a[k] ~= nil, path) end\n"
-    "end\n"
-    "local ours, theirs = assert(json.decode(frame)), cjson.decode(frame)\n"
-    "same(ours, theirs, 'frame')\n"
-    "same(json.decode(json.encode(ours)), ours, 'encoded')\n"
-    "same(cjson.decode(json.encode(ours)), theirs, 'encoded')\n";
+static const char compare_with_cjson[] = "local cjson, frame = require 'cjson', ...\n"
+                                         "local function same(a, b, path)\n"
+                                         "  if type(a) ~= 'table' then\n"
+                                         "    assert(a == b, path)\n"
+                                         "    return\n"
+                                         "  end\n"
+                                         "  for k, v in pairs(a) do same(v, b[k], path .. '.' .. tostring(k)) end\n"
+                                         "  for k in pairs(b) do assert(a[k] ~= nil, path) end\n"
+                                         "end\n"
+                                         "local ours, theirs = assert(json.decode(frame)), cjson.decode(frame)\n"
+                                         "same(ours, theirs, 'frame')\n"
+                                         "same(json.decode(json.encode(ours)), ours, 'encoded')\n"
+                                         "same(cjson.decode(json.encode(ours)), theirs, 'encoded')\n";
 
 static void compare_frame(const FixtureLine *line, void *context)
 {
@@ -397,16 +430,19 @@ static void recorded_frames_are_what_cjson_reads(void **state)
 static void null_is_the_same_value_as_that_of_cjson(void **state)
 {
     run(*state, "local cjson = require 'cjson'\n"
-                "assert(json.null == cjson.null and cjson.encode{json.null} == '[null]' and json.encode{cjson.null} == '[null]')\n");
+                "assert(json.null == cjson.null and cjson.encode{json.null} == '[null]' and json.encode{cjson.null} == "
+                "'[null]')\n");
 }
 
 /* Where lua-cjson is wrong, for whoever wonders why there is a codec of our own. */
 static void what_cjson_loses_is_kept(void **state)
 {
-    run(*state, "local cjson = require 'cjson'\n"
-                "assert(cjson.decode'[9007199254740993]'[1] ~= 9007199254740993 and json.decode'[9007199254740993]'[1] == 9007199254740993)\n"
-                "assert(cjson.encode(cjson.decode'[]') == '{}' and json.encode(json.decode'[]') == '[]')\n"
-                "for _, text in ipairs{'01', '0x10', 'NaN', '-'} do assert(not json.decode('[' .. text .. ']'), text) end\n");
+    run(*state,
+        "local cjson = require 'cjson'\n"
+        "assert(cjson.decode'[9007199254740993]'[1] ~= 9007199254740993 and json.decode'[9007199254740993]'[1] == "
+        "9007199254740993)\n"
+        "assert(cjson.encode(cjson.decode'[]') == '{}' and json.encode(json.decode'[]') == '[]')\n"
+        "for _, text in ipairs{'01', '0x10', 'NaN', '-'} do assert(not json.decode('[' .. text .. ']'), text) end\n");
 }
 
 int main(void)

@@ -40,7 +40,9 @@ static void events_of_the_current_dialect(void **state)
 {
     Frame frame;
     (void)state;
-    assert_parses("{\"type\":\"event\",\"event\":\"presence\",\"payload\":{\"a\":[1]},\"seq\":7,\"stateVersion\":{\"presence\":3,\"health\":1}}", &frame);
+    assert_parses("{\"type\":\"event\",\"event\":\"presence\",\"payload\":{\"a\":[1]},\"seq\":7,\"stateVersion\":{"
+                  "\"presence\":3,\"health\":1}}",
+                  &frame);
     assert_int_equal(frame.type, FRAME_EVENT);
     assert_slice(frame.type_name, "event");
     assert_slice(frame.event, "presence");
@@ -80,7 +82,9 @@ static void the_legacy_dialect(void **state)
     assert_parses("{\"type\":\"event\",\"event\":\"agent\",\"params\":{\"x\":1}}", &frame);
     assert_slice(frame.payload, "{\"x\":1}");
     assert_int_equal(frame.seq, -1);
-    assert_parses("{\"type\":\"res\",\"id\":\"1\",\"result\":{\"connId\":\"c\",\"features\":{\"methods\":[],\"events\":[]}}}", &frame);
+    assert_parses(
+        "{\"type\":\"res\",\"id\":\"1\",\"result\":{\"connId\":\"c\",\"features\":{\"methods\":[],\"events\":[]}}}",
+        &frame);
     assert_true(frame.ok);
     assert_slice(frame.payload, "{\"connId\":\"c\",\"features\":{\"methods\":[],\"events\":[]}}");
     assert_parses("{\"type\":\"res\",\"id\":\"1\",\"result\":null,\"error\":null}", &frame);
@@ -109,7 +113,9 @@ static void order_white_space_unknown_and_repeated_keys(void **state)
 {
     Frame frame;
     (void)state;
-    assert_parses("  {\n\"seq\" : 9 , \"payload\" : [ ] ,\t\"unknown\":{\"type\":\"res\",\"seq\":1},\"event\":\"a\\u0062\\\"\",\"type\":\"event\" }\r\n ", &frame);
+    assert_parses("  {\n\"seq\" : 9 , \"payload\" : [ ] "
+                  ",\t\"unknown\":{\"type\":\"res\",\"seq\":1},\"event\":\"a\\u0062\\\"\",\"type\":\"event\" }\r\n ",
+                  &frame);
     assert_int_equal(frame.type, FRAME_EVENT);
     assert_slice(frame.event, "a\\u0062\\\"");
     assert_slice(frame.payload, "[ ]");
@@ -134,7 +140,9 @@ static void other_types_are_handed_on(void **state)
 
 static void sequence_numbers_that_are_none(void **state)
 {
-    static const char *const values[] = {"null", "\"5\"", "1.5", "-1", "-9223372036854775808", "99999999999999999999", "true", "[1]", "{}", "1e400", "nonsense"};
+    static const char *const values[] = {
+        "null", "\"5\"", "1.5",   "-1",      "-9223372036854775808", "99999999999999999999", "true",
+        "[1]",  "{}",    "1e400", "nonsense"};
     (void)state;
     for (size_t i = 0; i < COUNT(values); i++) {
         char text[128];
@@ -148,13 +156,25 @@ static void sequence_numbers_that_are_none(void **state)
 static void texts_that_are_no_frame(void **state)
 {
     static const char *const texts[][2] = {
-        {"", "not a JSON object"}, {" ", "not a JSON object"}, {"null", "not a JSON object"}, {"[]", "not a JSON object"}, {"hello", "not a JSON object"},
-        {"\"{}\"", "not a JSON object"}, {"{}", "no frame type"}, {"{\"type\":5}", "no frame type"}, {"{\"type\":null}", "no frame type"},
-        {"{\"type\":\"event\"}", "an event without a name"}, {"{\"type\":\"event\",\"event\":7}", "an event without a name"},
-        {"{\"type\":\"event\",\"event\":\"\"}", "an event without a name"}, {"{\"type\":\"event\",\"event\":\"a\"", "malformed JSON"},
-        {"{\"type\":\"event\",\"event\":\"a\",}", "malformed JSON"}, {"{\"type\":\"event\" \"event\":\"a\"}", "malformed JSON"},
-        {"{\"type\":\"event\",\"event\":\"a\",\"payload\":{}", "malformed JSON"}, {"{type:\"event\"}", "malformed JSON"},
-        {"{\"type\":\"event\",\"event\":\"a\"} x", "more text behind the JSON object"}, {"{\"type\":\"res\"}{}", "more text behind the JSON object"},
+        {"", "not a JSON object"},
+        {" ", "not a JSON object"},
+        {"null", "not a JSON object"},
+        {"[]", "not a JSON object"},
+        {"hello", "not a JSON object"},
+        {"\"{}\"", "not a JSON object"},
+        {"{}", "no frame type"},
+        {"{\"type\":5}", "no frame type"},
+        {"{\"type\":null}", "no frame type"},
+        {"{\"type\":\"event\"}", "an event without a name"},
+        {"{\"type\":\"event\",\"event\":7}", "an event without a name"},
+        {"{\"type\":\"event\",\"event\":\"\"}", "an event without a name"},
+        {"{\"type\":\"event\",\"event\":\"a\"", "malformed JSON"},
+        {"{\"type\":\"event\",\"event\":\"a\",}", "malformed JSON"},
+        {"{\"type\":\"event\" \"event\":\"a\"}", "malformed JSON"},
+        {"{\"type\":\"event\",\"event\":\"a\",\"payload\":{}", "malformed JSON"},
+        {"{type:\"event\"}", "malformed JSON"},
+        {"{\"type\":\"event\",\"event\":\"a\"} x", "more text behind the JSON object"},
+        {"{\"type\":\"res\"}{}", "more text behind the JSON object"},
     };
     (void)state;
     for (size_t i = 0; i < COUNT(texts); i++) {
@@ -185,7 +205,8 @@ static void parse_recorded(const FixtureLine *line, void *context)
     if (problem && slice_is(line->direction, "send")) return; /* to see what the gateway says to it */
     if (problem) fail_msg("%s:%zu: %s", line->file, line->number, problem);
     assert_true(frame.payload.size == 0 || json_validate(frame.payload, NULL));
-    assert_true(slice_equals(frame.payload, json_find(line->frame, frame.type == FRAME_REQUEST ? "params" : "payload")));
+    assert_true(
+        slice_equals(frame.payload, json_find(line->frame, frame.type == FRAME_REQUEST ? "params" : "payload")));
     switch (frame.type) {
     case FRAME_EVENT:
         tally->events++;
@@ -207,11 +228,8 @@ static void parse_recorded(const FixtureLine *line, void *context)
             assert_true(error.code[0] && error.message[0]);
         }
         break;
-    case FRAME_REQUEST:
-        tally->requests++;
-        break;
-    case FRAME_OTHER:
-        fail_msg("%s:%zu: type %.*s", line->file, line->number, SLICE_ARGS(frame.type_name));
+    case FRAME_REQUEST: tally->requests++; break;
+    case FRAME_OTHER: fail_msg("%s:%zu: type %.*s", line->file, line->number, SLICE_ARGS(frame.type_name));
     }
 }
 
@@ -233,7 +251,8 @@ static void cut_recorded(const FixtureLine *line, void *context)
         char *copy = malloc(size ? size : 1);
         assert_non_null(copy);
         memcpy(copy, line->frame.data, size);
-        if (!frame_parse(slice_make(copy, size), &frame)) fail_msg("%s:%zu parses after %zu bytes", line->file, line->number, size);
+        if (!frame_parse(slice_make(copy, size), &frame))
+            fail_msg("%s:%zu parses after %zu bytes", line->file, line->number, size);
         free(copy);
         ++*cuts;
     }
@@ -256,7 +275,8 @@ static void requests_are_written_around_their_params(void **state)
     buffer_append_text(&params, "{\"a\":1}");
     const char *before = buffer_slice(&params).data;
     frame_wrap_request(&params, "6a1f", slice_of("chat.send"));
-    assert_slice(buffer_slice(&params), "{\"type\":\"req\",\"id\":\"6a1f\",\"method\":\"chat.send\",\"params\":{\"a\":1}}");
+    assert_slice(buffer_slice(&params),
+                 "{\"type\":\"req\",\"id\":\"6a1f\",\"method\":\"chat.send\",\"params\":{\"a\":1}}");
     assert_ptr_equal(strstr(before, "{\"a\":1}"), before); /* the params did not move */
     buffer_free(&params);
 
@@ -268,7 +288,8 @@ static void requests_are_written_around_their_params(void **state)
     params = buffer_with_headroom(0);
     buffer_append_text(&params, "{}");
     frame_wrap_request(&params, "1", slice_of("a\"b\n\xff"));
-    assert_slice(buffer_slice(&params), "{\"type\":\"req\",\"id\":\"1\",\"method\":\"a\\\"b\\n\xEF\xBF\xBD\",\"params\":{}}");
+    assert_slice(buffer_slice(&params),
+                 "{\"type\":\"req\",\"id\":\"1\",\"method\":\"a\\\"b\\n\xEF\xBF\xBD\",\"params\":{}}");
     buffer_free(&params);
 }
 
@@ -300,8 +321,10 @@ static void errors_of_the_current_dialect(void **state)
 {
     FrameError error;
     (void)state;
-    frame_read_error(slice_of("{\"code\":\"NOT_PAIRED\",\"message\":\"pairing \\u0022required\\u0022\",\"retryable\":true,\"retryAfterMs\":500,"
-                              "\"details\":{\"code\":\"PAIRING_REQUIRED\",\"reason\":\"not-paired\",\"requestId\":\"r-1\",\"canRetryWithDeviceToken\":true}}"),
+    frame_read_error(slice_of("{\"code\":\"NOT_PAIRED\",\"message\":\"pairing "
+                              "\\u0022required\\u0022\",\"retryable\":true,\"retryAfterMs\":500,"
+                              "\"details\":{\"code\":\"PAIRING_REQUIRED\",\"reason\":\"not-paired\",\"requestId\":\"r-"
+                              "1\",\"canRetryWithDeviceToken\":true}}"),
                      &error);
     assert_string_equal(error.code, "NOT_PAIRED");
     assert_string_equal(error.message, "pairing \"required\"");
@@ -326,7 +349,9 @@ static void errors_of_the_legacy_dialect(void **state)
 
 static void odd_errors_are_cut_or_left_out(void **state)
 {
-    static const char *const texts[] = {"", "null", "5", "\"text\"", "[]", "{}", "{\"code\":null,\"message\":{},\"details\":[1],\"retryable\":1}", "{\"code"};
+    static const char *const texts[] = {
+        "",       "null", "5", "\"text\"", "[]", "{}", "{\"code\":null,\"message\":{},\"details\":[1],\"retryable\":1}",
+        "{\"code"};
     FrameError error;
     (void)state;
     for (size_t i = 0; i < COUNT(texts); i++) {
