@@ -80,7 +80,7 @@ static void what_a_terminal_obeys_is_escaped(void **state)
                                           "\r\b\177",
                                           "C1: \xc2\x9b"
                                           "31m",
-                                          "reordered \xe2\x80\xae",
+                                          "reordered \xe2\x80\xae back \xe2\x80\xac",
                                           "stray \x9b"
                                           "31m",
                                           "\xe2\x80"};
