@@ -20,7 +20,7 @@ static const char *from_environment(const char *lower, const char *upper)
 }
 
 /* One entry of NO_PROXY: a host or a domain, with or without a dot in front; an IPv6 address with or without brackets. */
-static bool entry_matches(Slice entry, const char *host)
+static bool entry_matches(Slice entry, const char *host, bool host_is_address)
 {
     if (slice_is(entry, "*")) return true;
     if (entry.size >= 2 && entry.data[0] == '[' && entry.data[entry.size - 1] == ']')
@@ -30,16 +30,18 @@ static bool entry_matches(Slice entry, const char *host)
     if (size > 0 && host[size - 1] == '.') size--;
     if (entry.size == 0 || entry.size > size) return false;
     const char *tail = host + size - entry.size;
-    return strncasecmp(tail, entry.data, entry.size) == 0 && (tail == host || tail[-1] == '.');
+    return strncasecmp(tail, entry.data, entry.size) == 0 && (tail == host || (tail[-1] == '.' && !host_is_address));
 }
 
 static bool is_exempt(const char *host)
 {
     const char *list = from_environment("no_proxy", "NO_PROXY");
+    Address literal;
+    bool is_address = address_parse(host, 0, &literal);
     while (list && *list) {
         list += strspn(list, ", \t");
         size_t size = strcspn(list, ", \t");
-        if (entry_matches(slice_make(list, size), host)) return true;
+        if (entry_matches(slice_make(list, size), host, is_address)) return true;
         list += size;
     }
     return false;

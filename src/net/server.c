@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
-#include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -52,7 +51,6 @@ struct Server {
     LoopLeftover leftover;
     Loop *loop;
     struct lws_vhost *vhost;
-    SSL_CTX *tls;
     LoopWatch *listener;
     int listen_fd;
     unsigned port;
@@ -270,7 +268,6 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     Server *server = lws_get_vhost(wsi) ? lws_vhost_user(lws_get_vhost(wsi)) : NULL;
     if (!server) return 0;
     switch (reason) {
-    case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS: server->tls = user; return 0;
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE: loop_enter(server->loop); return on_upgrade(server, wsi);
     case LWS_CALLBACK_HTTP: return answer_http(wsi, 426, "this port speaks WebSocket only\n");
     case LWS_CALLBACK_ESTABLISHED: loop_enter(server->loop); return on_opened(server, wsi, slot);
@@ -355,12 +352,9 @@ failed:
     return -1;
 }
 
-/* libwebsockets frees a TLS context only when its own context was set up for TLS, which ours is not, for the memory it takes. */
 static void release(LoopLeftover *leftover)
 {
-    Server *server = HEAP_OWNER(leftover, Server, leftover);
-    SSL_CTX_free(server->tls);
-    free(server);
+    free(HEAP_OWNER(leftover, Server, leftover));
 }
 
 static struct lws_vhost *make_vhost(Server *server, const char *cert_file, const char *key_file)

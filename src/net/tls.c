@@ -163,6 +163,7 @@ static void explain_verification(Tls *tls, X509_STORE_CTX *store)
     case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
     case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
     case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+    case X509_V_ERR_CERT_SIGNATURE_FAILURE: /* another one of the same name */
         snprintf(
             tls->problem, sizeof tls->problem,
             "certificate is signed by an unknown authority: give it with --ca-file, or pin it with tls_fingerprint");
