@@ -10,6 +10,7 @@ static void set_pressing(HostApp *app, bool presses)
     if (app->presses == presses) return;
     app->presses = presses;
     host->pressing += presses ? 1 : -1;
+    log_print(host->log, LOG_DEBUG, app_name(app->app), presses ? "its inbox is full" : "its inbox has room again");
     if (presses && host->pressing == 1) {
         host->stats.pauses++;
         host->paused_since_ms = loop_now_ms(host->loop);

@@ -133,6 +133,7 @@ class Gateway:
 class Peer:
     def __init__(self, connection):
         self.connection, self.stream, self.seq = connection, connection.makefile("rb"), 0
+        self.lock = threading.Lock()  # the test and the serving thread both write
 
     def upgrade(self):
         key = None
@@ -166,7 +167,8 @@ class Peer:
     def frame(self, opcode, data):
         size = len(data)
         length = bytes([size]) if size < 126 else struct.pack(">BH", 126, size) if size < 65536 else struct.pack(">BQ", 127, size)
-        self.connection.sendall(bytes([0x80 | opcode]) + length + data)
+        with self.lock:
+            self.connection.sendall(bytes([0x80 | opcode]) + length + data)
 
     def text(self, text):
         self.frame(1, text.encode())

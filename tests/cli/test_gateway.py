@@ -324,6 +324,48 @@ class Run(Case):
         self.assertIn("next try", line)
         self.assertEqual(self.stop(process)[0], 0)
 
+    def test_app_that_does_not_keep_up_loses_nothing(self):
+        script = """
+        local n, order = 0, true
+        gw.on("flood", function(p)
+          order, n = order and p.i == n, n + 1
+          for _ = 1, 20000 do end
+        end)
+        gw.on("flood.end", function() log.info("counted", { n = n, order = order }) end)
+        """
+        gateway = Gateway(self)
+        process = self.run_app(gateway, "--log-level", "debug", script=script)
+        peer = gateway.peers.get(timeout=10)
+        text = "x" * 2000  # 20 MB: ten times the inbox's mark
+        for i in range(10000):
+            peer.text('{"type":"event","event":"flood","payload":{"i":%d,"x":"%s"},"seq":%d}' % (i, text, i + 1))
+        peer.text('{"type":"event","event":"flood.end","payload":{}}')
+        self.until(process, "its inbox is full")
+        self.until(process, "its inbox has room again")
+        # Another handler, so it is not in line behind the flood: asked until all is counted.
+        while self.until(process, "counted")["fields"] != {"n": 10000, "order": True}:
+            peer.text('{"type":"event","event":"flood.end","payload":{}}')
+        self.assertEqual(self.stop(process)[0], 0)
+
+    def test_answers_come_through_while_the_inbox_is_full(self):
+        script = """
+        local n = 0
+        gw.on("flood", function(p)
+          local r, err = gw.send("echo", { i = p.i }, { timeout = 20 })
+          if not r then return log.error("failed", { code = err.code }) end
+          n = n + 1
+          if n == 8000 then log.info("all answered") end
+        end)
+        """
+        gateway = Gateway(self, echo)
+        process = self.run_app(gateway, script=script)
+        peer = gateway.peers.get(timeout=10)
+        text = "x" * 1000
+        for i in range(8000):  # twice the inbox's mark
+            peer.text('{"type":"event","event":"flood","payload":{"i":%d,"x":"%s"},"seq":%d}' % (i, text, i + 1))
+        self.until(process, "all answered")
+        self.assertEqual(self.stop(process)[0], 0)
+
     def test_handler_that_does_not_return_is_named_and_left_behind(self):
         script = """
         gw.on("hello", function() while true do end end)
