@@ -127,11 +127,9 @@ function Peer:nonsense(text)
   self:write(text or '{"type":"event","event":')
 end
 
--- A frame over what the client takes: its header alone, unless `sent` is set.
-function Peer:oversized(bytes, sent)
-  bytes = bytes or (64 << 20)
-  if not sent then return self.gateway.raw.send_bytes(self.number, wire.header(bytes)) end
-  self:write(('{"type":"event","event":"big","payload":"%s"}'):format(("x"):rep(bytes)))
+-- Announces a frame of so many bytes: more than anybody takes.
+function Peer:oversized(bytes)
+  self.gateway.raw.send_bytes(self.number, wire.header(bytes or 1 << 40))
 end
 
 -- Bytes as they are into the TCP stream.

@@ -1,5 +1,5 @@
 -- A recorded connection, played to every client: its hello-ok, its events at their times and as they are (numbers and gaps included), its
--- answers to the methods that the recording client called. Once it is over, the simulated gateway goes on.
+-- answers to the methods that the recording client called. Once the events are over, the simulated gateway's own go on.
 --
 -- A recording is JSON lines: {"t":milliseconds,"conn":"name","dir":"recv"|"send"|"close"|…,"frame":{…}|"code":n,"reason":"…"}. One file may
 -- hold several connections.
@@ -83,7 +83,7 @@ local function await(self, start_s, after_ms)
 end
 
 function Replay:play(peer)
-  peer.is_replaying, peer.asked = true, {}
+  peer.is_replaying, peer.asked = true, {} -- asked: how often it called a method
   local start_s = gw.now()
   for _, event in ipairs(self.events) do
     await(self, start_s, event.after_ms)

@@ -101,7 +101,7 @@ local function call(gateway, request, entry)
 end
 
 local function find(requests, peer, method)
-  local replayed = peer.is_replaying and requests.gateway.replay:method(peer, method)
+  local replayed = peer.asked and requests.gateway.replay:method(peer, method)
   return replayed or requests.methods[method]
 end
 

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 static const Command *const commands[] = {&command_run,   &command_call,   &command_tail,
-                                          &command_check, &command_device, &command_sim};
+                                          &command_check, &command_device, &command_sim, &command_demo};
 
 #define COMMAND_COUNT (sizeof commands / sizeof *commands)
 

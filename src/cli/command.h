@@ -20,7 +20,7 @@ struct Command {
     int (*run)(const Command *command, const Parsed *parsed);
 };
 
-extern const Command command_run, command_call, command_tail, command_check, command_device, command_sim;
+extern const Command command_run, command_call, command_tail, command_check, command_device, command_sim, command_demo;
 
 /* What those share that connect to a gateway, and those that only look at the state folder or load apps. */
 extern const OptionList connection_options, local_options;
