@@ -3,19 +3,33 @@
 #include "cli/context.h"
 
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define CONFIG_FILE "gatehouse.lua"
 #define LONGEST_S 86400
 
 /* The named file must be there, the one that is found by its name need not. NULL: there is none. */
-static const char *config_path(const Parsed *parsed)
+static const char *named_config(const Parsed *parsed)
 {
     const char *variable = getenv("GATEHOUSE_CONFIG");
 
     if (parsed->values[OPTION_CONFIG]) return parsed->values[OPTION_CONFIG];
-    if (variable && *variable) return variable;
-    return access(CONFIG_FILE, F_OK) == 0 ? CONFIG_FILE : NULL;
+    return variable && *variable ? variable : NULL;
+}
+
+/* Settings decide where the token goes, so a file that just lies there must belong to who runs us, or to root. */
+static bool find_config(const Parsed *parsed, const char **path, char *problem, size_t problem_size)
+{
+    struct stat status;
+
+    *path = named_config(parsed);
+    if (*path || stat(CONFIG_FILE, &status) != 0) return true;
+    *path = CONFIG_FILE;
+    if (status.st_uid == geteuid() || status.st_uid == 0) return true;
+    (void)snprintf(problem, problem_size, "%s in this folder belongs to somebody else; if it is meant: --config %s",
+                   CONFIG_FILE, CONFIG_FILE);
+    return false;
 }
 
 static bool set_options(Config *config, const Parsed *parsed, char *problem, size_t problem_size)
@@ -34,11 +48,12 @@ static bool set_options(Config *config, const Parsed *parsed, char *problem, siz
 static int read_settings(Context *context)
 {
     char problem[1024];
-    const char *path = config_path(context->parsed);
+    const char *path = NULL;
 
     context->config = config_new();
     if (!context->config) return command_fail(context->command, CLI_FAILED, "there is not enough memory");
-    bool read = (!path || config_load_file(context->config, path, problem, sizeof problem)) &&
+    bool read = find_config(context->parsed, &path, problem, sizeof problem) &&
+                (!path || config_load_file(context->config, path, problem, sizeof problem)) &&
                 config_load_environment(context->config, environ, problem, sizeof problem) &&
                 set_options(context->config, context->parsed, problem, sizeof problem);
     return read ? CLI_OK : command_fail(context->command, CLI_USAGE, "%s", problem);

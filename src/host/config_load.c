@@ -261,8 +261,8 @@ static bool load_member(const Loader *loader, Slice key, Slice value)
     return false;
 }
 
-/* Settings decide where the token goes: what somebody else can write is not obeyed. */
-static bool is_ours(const Loader *loader)
+/* Settings decide where the token goes: what everybody can write is not obeyed. */
+static bool is_safe(const Loader *loader)
 {
     struct stat status;
 
@@ -270,13 +270,13 @@ static bool is_ours(const Loader *loader)
         return config_fail(loader->problem, loader->problem_size, "%s: cannot be read: %s", loader->path,
                            strerror(errno));
     }
-    if (!S_ISREG(status.st_mode))
+    if (!S_ISREG(status.st_mode)) {
         return config_fail(loader->problem, loader->problem_size, "%s: it is no file", loader->path);
-    if ((status.st_uid != geteuid() && status.st_uid != 0) || (status.st_mode & S_IWOTH)) {
-        return config_fail(
-            loader->problem, loader->problem_size,
-            "%s: somebody else can write it, so it is not used: it must belong to you or to root, mode 0644 or less",
-            loader->path);
+    }
+    if (status.st_mode & S_IWOTH) {
+        return config_fail(loader->problem, loader->problem_size,
+                           "%s: everybody can write it, so it is not used; run: chmod o-w %s", loader->path,
+                           loader->path);
     }
     return true;
 }
@@ -286,7 +286,7 @@ bool config_load_file(Config *config, const char *path, char *problem, size_t pr
     const char *slash = strrchr(path, '/');
     Loader loader = {config, path, slash ? (int)(slash - path) + 1 : 0, problem, problem_size};
     Buffer json = {0};
-    bool loaded = is_ours(&loader) && config_file_read(path, &json, problem, problem_size);
+    bool loaded = is_safe(&loader) && config_file_read(path, &json, problem, problem_size);
 
     if (loaded) {
         JsonCursor cursor = json_cursor(buffer_slice(&json));

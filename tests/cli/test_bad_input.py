@@ -5,6 +5,7 @@ import os
 import socket
 import ssl
 import threading
+import unittest
 
 from harness import Case, main
 
@@ -208,9 +209,15 @@ class Configuration(Case):
     def test_named_file_that_is_not_there(self):
         self.assert_fails(2, r"nosuch\.lua: cannot be read: No such file", "call", "echo", "--config", "nosuch.lua")
 
-    def test_file_that_others_can_write(self):
+    def test_file_that_everybody_can_write(self):
         self.write("gatehouse.lua", "return {}", 0o666)
-        self.assert_fails(2, "somebody else can write it", "call", "echo")
+        self.assert_fails(2, "everybody can write it.*chmod o-w", "call", "echo")
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root can give files away")
+    def test_file_that_lies_there_and_belongs_to_somebody_else(self):
+        os.chown(self.write("gatehouse.lua", "return { url = 'ws://127.0.0.1:1/' }"), 12345, -1)
+        self.assert_fails(2, "belongs to somebody else; if it is meant: --config", "call", "echo")
+        self.assert_fails(1, "127.0.0.1:1: ", "call", "echo", "--config", "gatehouse.lua")
 
     def test_later_sources_win(self):
         port = closed_port()
