@@ -1,12 +1,10 @@
 /* file.c - see file.h. */
-#define _GNU_SOURCE /* asprintf, strerror_r */
+#define _GNU_SOURCE /* strerror_r */
 #include "api/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -57,54 +55,4 @@ FileResult file_read(const char *path, size_t limit_bytes, Buffer *content, char
 out:
     close(fd);
     return result;
-}
-
-static bool write_all(int fd, Slice content)
-{
-    while (content.size > 0) {
-        ssize_t put = write(fd, content.data, content.size);
-        if (put < 0 && errno == EINTR) continue;
-        if (put < 0) return false;
-        content.data += put;
-        content.size -= (size_t)put;
-    }
-    return fsync(fd) == 0;
-}
-
-/* The rename lasts when the folder is written. */
-static bool sync_folder(const char *path)
-{
-    char *copy = strdup(path);
-    int fd = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    bool fine = fd >= 0 && fsync(fd) == 0;
-    if (fd >= 0) close(fd);
-    free(copy);
-    return fine;
-}
-
-bool file_replace(const char *path, Slice content, char *problem, size_t problem_size)
-{
-    char *fresh = NULL;
-    int fd = -1;
-    bool done = false;
-
-    if (asprintf(&fresh, "%s.new", path) < 0) {
-        fresh = NULL;
-        errno = ENOMEM;
-        goto out;
-    }
-    /* Left by a crash: a new one, so that its rights are ours. */
-    unlink(fresh);
-    fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0 || !write_all(fd, content)) goto out;
-    if (rename(fresh, path) != 0) goto out;
-    done = sync_folder(path);
-out:
-    if (!done) {
-        explain(problem, problem_size, "write", path);
-        if (fd >= 0) unlink(fresh);
-    }
-    if (fd >= 0) close(fd);
-    free(fresh);
-    return done;
 }

@@ -1,4 +1,4 @@
-/* file.h - whole files in and out. No Lua in here, so nothing is lost to a raised error. */
+/* file.h - a whole file, read. No Lua in here, so nothing is lost to a raised error. */
 #ifndef GATEHOUSE_API_FILE_H
 #define GATEHOUSE_API_FILE_H
 
@@ -9,8 +9,5 @@ typedef enum { FILE_READ, FILE_MISSING, FILE_TOO_LARGE, FILE_FAILED } FileResult
 /* Appends the content of a regular file of at most `limit_bytes`. `problem` says what is wrong otherwise, and what
  * was appended is to be thrown away. */
 FileResult file_read(const char *path, size_t limit_bytes, Buffer *content, char *problem, size_t problem_size);
-
-/* Puts `content` in the place of the file, 0600: after a crash it is either the old one or the new one, whole. */
-bool file_replace(const char *path, Slice content, char *problem, size_t problem_size);
 
 #endif

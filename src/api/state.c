@@ -10,6 +10,7 @@
 #include "api/file.h"
 #include "api/json.h"
 #include "api/support.h"
+#include "app/atomic_file.h"
 #include "protocol/json_scan.h"
 
 #include <errno.h>
@@ -240,6 +241,6 @@ void state_save(lua_State *L)
     /* An app that keeps nothing leaves no file. */
     bool empty = slice_is(buffer_slice(json), "{}") && access(path, F_OK) != 0;
     lua_pop(L, 1);
-    if (!empty && !file_replace(path, buffer_slice(json), problem, sizeof problem))
+    if (!empty && atomic_file_write(path, buffer_slice(json), problem, sizeof problem) != ATOMIC_FILE_DONE)
         luaL_error(L, "gw.state is not saved: %s", problem);
 }

@@ -108,6 +108,7 @@ static void enqueue(lua_State *L, Generation *generation, Lane *lane, Message *m
     if (!delivery) {
         luaL_unref(L, LUA_REGISTRYINDEX, payload_ref);
         luaL_error(L, "not enough memory to queue an event");
+        return; /* not reached */
     }
     *delivery = (Delivery){.message = message_ref(message), .payload_ref = payload_ref};
     inbox_charge(app_inbox(generation->app), message->size_bytes);

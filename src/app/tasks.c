@@ -93,7 +93,10 @@ static void alarm_fires(lua_State *L, AppTimer *timer)
 static Task *task_new(lua_State *L, Tasks *tasks)
 {
     Task *task = slots_grow(tasks) ? calloc(1, sizeof *task) : NULL;
-    if (!task) luaL_error(L, "not enough memory for another task");
+    if (!task) {
+        luaL_error(L, "not enough memory for another task");
+        return NULL; /* not reached */
+    }
     task->slot = tasks->count;
     task->thread_ref = task->accepted_ref = LUA_NOREF;
     task->alarm.fire = alarm_fires;
@@ -264,18 +267,22 @@ uint64_t task_current(lua_State *L)
     return task && task->L == L ? task->id : 0;
 }
 
+/* Raises: why nothing can wait here. */
+static uint64_t refuse_to_wait(lua_State *L, const Task *running, const char *who)
+{
+    luaL_error(L,
+               running ? "%s waits, which a coroutine made by the script cannot: use task.spawn for it"
+                       : "%s waits, which only a handler, a timer or a task can: "
+                         "put it into gw.on(\"@ready\", function() … end)",
+               who);
+    return 0; /* not reached */
+}
+
 uint64_t task_wait_begin(lua_State *L, const char *who)
 {
     Generation *generation = generation_of(L);
     Task *task = generation->tasks.running;
-    if (!task || task->L != L) {
-        luaL_error(L,
-                   generation->tasks.running
-                       ? "%s waits, which a coroutine made by the script cannot: use task.spawn for it"
-                       : "%s waits, which only a handler, a timer or a task can: put it into gw.on(\"@ready\", "
-                         "function() … end)",
-                   who);
-    }
+    if (!task || task->L != L) return refuse_to_wait(L, task, who);
     if (task->cancelled) luaL_error(L, "%s: this task was cancelled", who);
     forget_wait(generation, task);
     task->kind = WAIT_ANY;

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #define TICK_MS 30000
+#define AGAIN_MS 200 /* a second signal that soon is the first one: timeout(1) sends to the process and to its group */
 #define GATEWAY "gateway"
 #define APP "watch_runs"
 
@@ -40,6 +41,7 @@ typedef struct {
     LoopTimer end;
     LoopWork deaf; /* posted by the narrator's thread */
     char folder[PATH_MAX]; /* "" until it is made */
+    int64_t signalled_ms;  /* by the first signal */
     bool stopping, failed, clean;
 } Demo;
 
@@ -86,15 +88,6 @@ static void post_deaf(void *context)
     loop_post(demo->loop, &demo->deaf);
 }
 
-static void on_signal(void *context, int number)
-{
-    Demo *demo = context;
-
-    (void)number;
-    if (demo->stopping) _exit(CLI_FAILED);
-    stop(demo);
-}
-
 static void on_notice(void *context, const SessionNotice *notice)
 {
     Demo *demo = context;
@@ -115,6 +108,21 @@ static int remove_entry(const char *path, const struct stat *status, int type, s
 static void remove_folder(Demo *demo)
 {
     if (*demo->folder) (void)nftw(demo->folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static void on_signal(void *context, int number)
+{
+    Demo *demo = context;
+    int64_t now_ms = loop_now_ms(demo->loop);
+
+    (void)number;
+    if (demo->signalled_ms == 0) {
+        demo->signalled_ms = now_ms;
+        stop(demo);
+    } else if (now_ms - demo->signalled_ms >= AGAIN_MS) {
+        remove_folder(demo);
+        _exit(CLI_FAILED);
+    }
 }
 
 /* --- the beginning ---------------------------------------------------------------------------------------------------------- */

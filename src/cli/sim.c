@@ -2,7 +2,7 @@
 #include "cli/command.h"
 #include "cli/context.h"
 #include "cli/simulation.h"
-#include "host/atomic_file.h"
+#include "app/atomic_file.h"
 
 #include <stdio.h>
 #include <stdlib.h>

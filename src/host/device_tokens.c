@@ -6,7 +6,7 @@
  * is replaced as a whole. */
 #include "host/device_tokens.h"
 
-#include "host/atomic_file.h"
+#include "app/atomic_file.h"
 #include "host/state_dir.h"
 #include "protocol/json.h"
 

@@ -1,7 +1,7 @@
 /* identity_file.c - see identity_file.h. The file: {"version":1,"deviceId":…,"seed":base64url,"createdAtMs":…}. */
 #include "host/identity_file.h"
 
-#include "host/atomic_file.h"
+#include "app/atomic_file.h"
 #include "host/state_dir.h"
 #include "protocol/json.h"
 

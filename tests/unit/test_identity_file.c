@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "host/atomic_file.h"
+#include "app/atomic_file.h"
 #include "host/device_tokens.h"
 #include "host/identity_file.h"
 #include "host/state_dir.h"

@@ -1,6 +1,6 @@
 /* atomic_file.c - see atomic_file.h. */
 #define _GNU_SOURCE /* mkostemp */
-#include "host/atomic_file.h"
+#include "app/atomic_file.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,8 +2,8 @@
  *
  * Written to a temporary file beside them, synced, then put in place; the folder is synced too. So a crash or a full
  * disk leaves the old content. Every call may wait for the disk. Messages are one sentence for people. */
-#ifndef GATEHOUSE_HOST_ATOMIC_FILE_H
-#define GATEHOUSE_HOST_ATOMIC_FILE_H
+#ifndef GATEHOUSE_APP_ATOMIC_FILE_H
+#define GATEHOUSE_APP_ATOMIC_FILE_H
 
 #include "protocol/buffer.h"
 
