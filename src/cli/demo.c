@@ -238,14 +238,15 @@ static int start(Demo *demo)
 
     demo->deaf.run = on_deaf;
     demo->loop = loop_new();
-    if (demo->loop) demo->narrator = narrator_new(roles, post_deaf, demo);
+    if (!demo->loop) return fail(demo, "the event loop cannot be made: no memory or descriptors");
+    if (!loop_on_signals(demo->loop, signals, sizeof signals / sizeof *signals, on_signal, demo)) { /* before any thread */
+        return fail(demo, "signals cannot be watched");
+    }
+    demo->narrator = narrator_new(roles, post_deaf, demo);
     if (!demo->narrator) return fail(demo, "the demo cannot begin: no memory, threads or descriptors");
     log.fd = narrator_log_fd(demo->narrator);
     demo->log = log_new(&log);
     if (!demo->log) return fail(demo, "there is not enough memory");
-    if (!loop_on_signals(demo->loop, signals, sizeof signals / sizeof *signals, on_signal, demo)) {
-        return fail(demo, "signals cannot be watched");
-    }
     if (!make_folder(demo)) return CLI_FAILED;
     simulation_make_token(token);
     int status = start_gateway(demo, token);
