@@ -1,5 +1,5 @@
--- Nothing stays whole for long: every two seconds the next fault hits all clients that are connected. An app that survives this for an
--- hour is ready for a real gateway.
+-- Nothing stays whole for long: every two seconds the next fault hits all clients that are connected. An app that
+-- survives this for an hour is ready for a real gateway.
 --
 --     gatehouse sim examples/scenarios/flaky.lua
 local faults = {

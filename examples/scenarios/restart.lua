@@ -1,4 +1,5 @@
--- Restarts every ten seconds, as a gateway does that gets SIGTERM: the event `shutdown`, close 1012, and for half a second it is starting.
+-- Restarts every ten seconds, as a gateway does that gets SIGTERM: the event `shutdown`, close 1012, and for half a
+-- second it is starting.
 --
 --     gatehouse sim examples/scenarios/restart.lua
 timer.every(10, function()

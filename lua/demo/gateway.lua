@@ -1,4 +1,5 @@
--- The demo's gateway: what its agents do, one thing after the other, and one restart. A scenario of the simulator, docs/simulator.md.
+-- The demo's gateway: what its agents do, one thing after the other, and one restart. A scenario of the simulator,
+-- docs/simulator.md.
 sim.agent("builder", "Builder")
 sim.agent("reviewer", "Reviewer")
 sim.session("agent:builder:main", "nightly build")
@@ -10,7 +11,10 @@ local function tell(text, ...)
 end
 
 local answers = {
-  ["Build the main branch"] = { tool = { name = "exec", args = { command = "make" }, result = "ok" }, text = "Build is green: 214 targets, no warnings." },
+  ["Build the main branch"] = {
+    tool = { name = "exec", args = { command = "make" }, result = "ok" },
+    text = "Build is green: 214 targets, no warnings.",
+  },
   ["Review pull request 7"] = "Two remarks, both small. Otherwise fine to merge.",
   ["Run the flaky test again"] = { fail = "the model's provider did not answer" },
   ["Why did the test run fail?"] = "The provider was not reachable. Nothing is wrong with the test.",

@@ -24,7 +24,8 @@ gw.on("chat", function(chat)
     print(('heard: "%s" (answer number %d)'):format(chat.message.content[1].text, finished))
   elseif chat.state == "error" then
     print("sees a run fail, and asks why")
-    gw.send("chat.send", { sessionKey = chat.sessionKey, message = "Why did the test run fail?" }, { idempotent = true })
+    local question = { sessionKey = chat.sessionKey, message = "Why did the test run fail?" }
+    gw.send("chat.send", question, { idempotent = true })
   end
 end)
 

@@ -14,7 +14,9 @@ function check.options(who, arg, options, known)
   end
   for name, value in pairs(options) do
     local wanted = known[name]
-    if not wanted then error(("bad argument #%d to '%s' (there is no option '%s')"):format(arg, who, tostring(name)), 3) end
+    if not wanted then
+      error(("bad argument #%d to '%s' (there is no option '%s')"):format(arg, who, tostring(name)), 3)
+    end
     if not (" " .. wanted .. " "):find(" " .. type(value) .. " ", 1, true) then
       local text = "bad argument #%d to '%s' (option '%s': %s expected, got %s)"
       error(text:format(arg, who, name, wanted:gsub(" ", " or "), type(value)), 3)

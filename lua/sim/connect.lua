@@ -1,4 +1,5 @@
--- The connect request: its schema, and the order in which the gateway judges it. Every refusal has the words of a real one.
+-- The connect request: its schema, and the order in which the gateway judges it. Every refusal has the words of a real
+-- one.
 local schema = require "gatehouse.sim.schema"
 
 local SKEW_MS = 120000
@@ -6,8 +7,8 @@ local SKEW_MS = 120000
 local text, required = schema.string(), schema.string { least = 1 }
 
 local client_ids = {
-  "webchat-ui", "openclaw-control-ui", "openclaw-tui", "webchat", "cli", "gateway-client", "openclaw-macos", "openclaw-ios",
-  "openclaw-android", "node-host", "test", "fingerprint", "openclaw-probe",
+  "webchat-ui", "openclaw-control-ui", "openclaw-tui", "webchat", "cli", "gateway-client", "openclaw-macos",
+  "openclaw-ios", "openclaw-android", "node-host", "test", "fingerprint", "openclaw-probe",
 }
 local client_modes = { "webchat", "cli", "ui", "backend", "node", "probe", "test" }
 
@@ -64,7 +65,7 @@ local function device_trouble(message, code, reason)
   return invalid(message, { code = "DEVICE_AUTH_" .. code, reason = reason })
 end
 
--- --- the device ------------------------------------------------------------------------------------------------------------------
+-- --- the device ----------------------------------------------------------------------------------------------------
 
 local function folded(value)
   return (value or ""):match("^%s*(.-)%s*$"):gsub("%u", string.lower)
@@ -107,7 +108,7 @@ local function judge_device(gateway, peer, params)
   end
 end
 
--- --- the secret ------------------------------------------------------------------------------------------------------------------
+-- --- the secret ----------------------------------------------------------------------------------------------------
 
 local function is_empty(value)
   return value == nil or value == ""
@@ -120,13 +121,15 @@ local function judge_secret(gateway, params)
     if secret == gateway.token then return end
     if device then
       return unauthorized("AUTH_TOKEN_MISMATCH", "token_mismatch",
-        "gateway token mismatch (use this gateway's gateway.auth.token or pair the device)", true, "retry_with_device_token")
+        "gateway token mismatch (use this gateway's gateway.auth.token or pair the device)",
+        true, "retry_with_device_token")
     end
     return unauthorized("AUTH_TOKEN_MISMATCH", "token_mismatch",
       "gateway token mismatch (provide gateway auth token)", false, "update_auth_credentials")
   end
   if not device then
-    return { code = "NOT_PAIRED", message = "device identity required", details = { code = "DEVICE_IDENTITY_REQUIRED" } }
+    local details = { code = "DEVICE_IDENTITY_REQUIRED" }
+    return { code = "NOT_PAIRED", message = "device identity required", details = details }
   end
   if is_empty(auth.deviceToken) then
     return unauthorized("AUTH_TOKEN_MISSING", "token_missing",
@@ -138,7 +141,7 @@ local function judge_secret(gateway, params)
   end
 end
 
--- --- all of it -------------------------------------------------------------------------------------------------------------------
+-- --- all of it -----------------------------------------------------------------------------------------------------
 
 local connect = {}
 

@@ -1,4 +1,5 @@
--- Devices: which are approved, where that is asked for, and the tokens that were issued to them. Kept as long as the simulator runs.
+-- Devices: which are approved, where that is asked for, and the tokens that were issued to them. Kept as long as the
+-- simulator runs.
 local Devices = {}
 Devices.__index = Devices
 

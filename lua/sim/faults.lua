@@ -1,11 +1,11 @@
--- Faults that are set up beforehand: for the next connections (sim.next) and for the answers to a method (sim.answer). Those that are done
--- to a connection at once are methods of the peer.
+-- Faults that are set up beforehand: for the next connections (sim.next) and for the answers to a method (sim.answer).
+-- Those that are done to a connection at once are methods of the peer.
 local check = require "gatehouse.sim.check"
 
 local Faults = {}
 Faults.__index = Faults
 
--- --- the next connections --------------------------------------------------------------------------------------------------------
+-- --- the next connections ------------------------------------------------------------------------------------------
 
 local next_options = {
   times = "number",
@@ -91,7 +91,7 @@ function Faults.refusal(gateway, fault, params)
   return err, fault.close or code
 end
 
--- --- answers ---------------------------------------------------------------------------------------------------------------------
+-- --- answers -------------------------------------------------------------------------------------------------------
 
 local answer_options = {
   times = "number",

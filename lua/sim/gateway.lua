@@ -1,4 +1,5 @@
--- The simulated gateway: what it is set to, who is connected, what it tells everybody (ticks, presence, health), how it goes down.
+-- The simulated gateway: what it is set to, who is connected, what it tells everybody (ticks, presence, health), how it
+-- goes down.
 local new_peer = require "gatehouse.sim.peer"
 local new_world = require "gatehouse.sim.world"
 local wire = require "gatehouse.sim.wire"
@@ -11,7 +12,7 @@ local versions = { [3] = "2026.5.7", [4] = "2026.9.6" }
 local Gateway = {}
 Gateway.__index = Gateway
 
--- --- who is connected ----------------------------------------------------------------------------------------------------------
+-- --- who is connected ----------------------------------------------------------------------------------------------
 
 function Gateway:open(number)
   local peer = new_peer(self, number)
@@ -50,7 +51,7 @@ function Gateway:call_hooks(name, ...)
   end
 end
 
--- --- what it tells everybody ---------------------------------------------------------------------------------------------------
+-- --- what it tells everybody ---------------------------------------------------------------------------------------
 
 function Gateway:tell_presence(but)
   self.state_version.presence = self.state_version.presence + 1

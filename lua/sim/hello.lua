@@ -1,9 +1,10 @@
 -- hello-ok: what the gateway tells a client that it lets in.
 
 local events = {
-  "connect.challenge", "agent", "chat", "session.message", "session.tool", "sessions.changed", "presence", "tick", "talk.mode", "shutdown",
-  "health", "heartbeat", "cron", "task", "node.pair.requested", "node.pair.resolved", "device.pair.requested", "device.pair.resolved",
-  "voicewake.changed", "exec.approval.requested", "exec.approval.resolved", "update.available",
+  "connect.challenge", "agent", "chat", "session.message", "session.tool", "sessions.changed", "presence", "tick",
+  "talk.mode", "shutdown", "health", "heartbeat", "cron", "task", "node.pair.requested", "node.pair.resolved",
+  "device.pair.requested", "device.pair.resolved", "voicewake.changed", "exec.approval.requested",
+  "exec.approval.resolved", "update.available",
 }
 
 local function policy(gateway)

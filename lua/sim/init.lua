@@ -1,5 +1,5 @@
--- The gateway simulator: what a scenario finds in the global `sim`. Loaded by src/api/sim.c, which passes its raw module, before the
--- scenario's main chunk. docs/simulator.md is the manual.
+-- The gateway simulator: what a scenario finds in the global `sim`. Loaded by src/api/sim.c, which passes its raw
+-- module, before the scenario's main chunk. docs/simulator.md is the manual.
 local raw = ...
 
 local check = require "gatehouse.sim.check"
@@ -37,7 +37,7 @@ end)
 gw.on("@start", function() gateway:start() end)
 gw.on("@stop", function() gateway:shutdown() end)
 
--- --- what a scenario sees ------------------------------------------------------------------------------------------------------
+-- --- what a scenario sees ------------------------------------------------------------------------------------------
 
 local sim = { protocol = gateway.protocol, legacy = gateway.legacy }
 
@@ -47,7 +47,7 @@ function sim.on(name, fn, options)
   options = check.options("sim.on", 3, options, { scope = "string" })
   if name:sub(1, 1) ~= "@" then return gateway.requests:register(name, fn, options) end
   local hooks = gateway.hooks[name]
-  if not hooks then error("bad argument #1 to 'sim.on' (known are \"@open\", \"@ready\", \"@closed\" and methods)", 2) end
+  if not hooks then error("bad argument #1 to 'sim.on' (a method, '@open', '@ready' or '@closed' expected)", 2) end
   hooks[#hooks + 1] = fn
 end
 

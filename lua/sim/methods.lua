@@ -25,10 +25,16 @@ function methods.register(gateway)
   requests:register("health", function() return world:health() end)
 
   requests:register("status", function()
-    return { version = gateway.version, uptimeMs = gateway.raw.now_ms() - gateway.started_ms, sessions = { count = #world.sessions } }
+    return {
+      version = gateway.version,
+      uptimeMs = gateway.raw.now_ms() - gateway.started_ms,
+      sessions = { count = #world.sessions },
+    }
   end, { scope = READ })
 
-  requests:register("system-presence", function() return world:presence(gateway:ready_peers()) end, { scope = READ, schema = nothing })
+  requests:register("system-presence", function()
+    return world:presence(gateway:ready_peers())
+  end, { scope = READ, schema = nothing })
 
   requests:register("agents.list", function() return world:agents_list() end, { scope = READ, schema = nothing })
 
@@ -70,7 +76,8 @@ function methods.register(gateway)
     local key = params.key or ("agent:%s:dashboard:%s"):format(agent, gateway.raw.uuid())
     local session = world:add_session(key, params.label)
     gateway.runs:tell_changed(session, { reason = "create" })
-    return { ok = true, key = session.key, sessionId = session.id, entry = world:session_row(session), runStarted = false }
+    local entry = world:session_row(session)
+    return { ok = true, key = session.key, sessionId = session.id, entry = entry, runStarted = false }
   end, {
     scope = WRITE,
     schema = schema.object { "key?", text, "agentId?", text, "label?", text, "model?", text, "idempotencyKey?", text },
@@ -108,8 +115,12 @@ function methods.register(gateway)
   end
   subscription("sessions.subscribe", true, function(peer) peer.wants_sessions = true end)
   subscription("sessions.unsubscribe", false, function(peer) peer.wants_sessions = false end)
-  subscription("sessions.messages.subscribe", true, function(peer, params) peer.messages[world:resolve(params.key)] = true end)
-  subscription("sessions.messages.unsubscribe", false, function(peer, params) peer.messages[world:resolve(params.key)] = nil end)
+  subscription("sessions.messages.subscribe", true, function(peer, params)
+    peer.messages[world:resolve(params.key)] = true
+  end)
+  subscription("sessions.messages.unsubscribe", false, function(peer, params)
+    peer.messages[world:resolve(params.key)] = nil
+  end)
 end
 
 return methods

@@ -72,7 +72,7 @@ function Peer:refuse(id, err)
   self:write(wire.refusal(self.gateway.legacy, id, err))
 end
 
--- --- faults ----------------------------------------------------------------------------------------------------------------
+-- --- faults --------------------------------------------------------------------------------------------------------
 
 -- Ends the connection with a close frame.
 function Peer:close(code, reason)

@@ -1,8 +1,10 @@
--- A recorded connection, played to every client: its hello-ok, its events at their times and as they are (numbers and gaps included), its
--- answers to the methods that the recording client called. Once the events are over, the simulated gateway's own go on.
+-- A recorded connection, played to every client: its hello-ok, its events at their times and as they are (numbers and
+-- gaps included), its answers to the methods that the recording client called. Once the events are over, the simulated
+-- gateway's own go on.
 --
--- A recording is JSON lines: {"t":milliseconds,"conn":"name","dir":"recv"|"send"|"close"|…,"frame":{…}|"code":n,"reason":"…"}. One file may
--- hold several connections.
+-- A recording is JSON lines:
+-- {"t":milliseconds,"conn":"name","dir":"recv"|"send"|"close"|…,"frame":{…}|"code":n,"reason":"…"}. One file may hold
+-- several connections.
 local wire = require "gatehouse.sim.wire"
 
 local Replay = {}
@@ -58,7 +60,8 @@ local function take_frame(self, entry, frame, requests)
   end
 end
 
--- text: of the file. options: speed (1; 0: as fast as it goes), connection. Returns nil and a sentence for what is no recording.
+-- text: of the file. options: speed (1; 0: as fast as it goes), connection. Returns nil and a sentence for what is no
+-- recording.
 local function new(gateway, text, options)
   local entries, problem = lines_of(text, options.connection)
   if not entries then return nil, problem end
@@ -90,8 +93,8 @@ function Replay:play(peer)
     if peer.state ~= "ready" then return end
     local frame = event.frame
     if math.type(frame.seq) == "integer" then peer.seq = frame.seq end
-    local payload = wire.text_of(frame.payload)
-    peer:write(wire.event(self.gateway.legacy, frame.event, payload, frame.seq, frame.stateVersion and wire.text_of(frame.stateVersion)))
+    local payload, version = wire.text_of(frame.payload), frame.stateVersion
+    peer:write(wire.event(self.gateway.legacy, frame.event, payload, frame.seq, version and wire.text_of(version)))
   end
   -- 1005 and 1006 are said of a close, never in one.
   if self.close and self.close.code >= 1000 and self.close.code ~= 1005 and self.close.code ~= 1006 then

@@ -1,4 +1,5 @@
--- Requests after hello-ok: the frame's schema, the method, its scope, its params, its answer. In the order and words of a real gateway.
+-- Requests after hello-ok: the frame's schema, the method, its scope, its params, its answer. In the order and words of
+-- a real gateway.
 local schema = require "gatehouse.sim.schema"
 
 local frame_schema = schema.object {
@@ -36,7 +37,7 @@ local function missing_scope(gateway, scope)
   return { code = "FORBIDDEN", message = message, details = details }
 end
 
--- --- one request -------------------------------------------------------------------------------------------------------------------
+-- --- one request ---------------------------------------------------------------------------------------------------
 
 local Request = {}
 Request.__index = Request
@@ -51,7 +52,7 @@ local function send(request, payload, err)
   request.peer:respond(request.id, payload)
 end
 
--- --- all methods -------------------------------------------------------------------------------------------------------------------
+-- --- all methods ---------------------------------------------------------------------------------------------------
 
 local Requests = {}
 Requests.__index = Requests
@@ -72,7 +73,9 @@ end
 
 -- err as a scenario returns it: a table as on the wire, a text, or nothing.
 local function complete(err)
-  if type(err) ~= "table" then return { code = "UNAVAILABLE", message = err and tostring(err) or "the handler gave no answer" } end
+  if type(err) ~= "table" then
+    return { code = "UNAVAILABLE", message = err and tostring(err) or "the handler gave no answer" }
+  end
   return {
     code = err.code or "UNAVAILABLE",
     message = err.message or tostring(err.code),

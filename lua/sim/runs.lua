@@ -12,7 +12,7 @@ local PACE_S = 0.01 -- between two pieces
 
 local WRITE = "operator.write"
 
--- --- the model -------------------------------------------------------------------------------------------------------------------
+-- --- the model -----------------------------------------------------------------------------------------------------
 
 -- message -> plan: text, tool { name, args, result }, fail, pace_s, pieces
 local function echo(message)
@@ -53,7 +53,7 @@ local function pieces_of(text, most)
   return pieces
 end
 
--- --- one run ---------------------------------------------------------------------------------------------------------------------
+-- --- one run -------------------------------------------------------------------------------------------------------
 
 local Runs = {}
 Runs.__index = Runs
@@ -140,7 +140,12 @@ function Runs:stream_text(run, text, pieces)
 end
 
 local function fail(self, run, problem)
-  self:emit_agent(run, "lifecycle", { phase = "error", error = problem, livenessState = "blocked", endedAt = self.raw.now_ms() })
+  self:emit_agent(run, "lifecycle", {
+    phase = "error",
+    error = problem,
+    livenessState = "blocked",
+    endedAt = self.raw.now_ms(),
+  })
   self:emit_chat(run, "error", { errorMessage = problem })
   return "failed", "error"
 end
@@ -193,7 +198,8 @@ function Runs:perform(run)
   self:emit_agent(run, "lifecycle", { phase = "start", startedAt = run.started_ms })
   self:tell_changed(session, { phase = "start", runId = run.id })
 
-  local plan, status = plan_for(self, run), nil
+  local plan = plan_for(self, run)
+  local status
   run.pace_s = plan.pace_s or self.pace_s
   if plan.tool then self:stream_tool(run, plan.tool) end
   if not plan.fail then self:stream_text(run, plan.text or "", plan.pieces) end
@@ -238,7 +244,7 @@ function Runs:run(session_key, message)
   return run.outcome
 end
 
--- --- methods -----------------------------------------------------------------------------------------------------------------------
+-- --- methods -------------------------------------------------------------------------------------------------------
 
 local function agent_result(self, run)
   local result = {

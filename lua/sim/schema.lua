@@ -1,6 +1,7 @@
 -- Schemas as strict as the gateway's, with its words for what is wrong: "at /client/id: must be string".
 --
--- A schema is a function (value, path, problems) that appends sentences to `problems`. A value that is absent is never checked.
+-- A schema is a function (value, path, problems) that appends sentences to `problems`. A value that is absent is never
+-- checked.
 local schema = {}
 
 local array_mark = getmetatable(json.array())

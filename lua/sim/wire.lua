@@ -1,4 +1,5 @@
--- What the simulator writes: frames of the protocol in their dialects, and WebSocket frames by hand, for those that are to be broken.
+-- What the simulator writes: frames of the protocol in their dialects, and WebSocket frames by hand, for those that are
+-- to be broken.
 local wire = {}
 
 local encode = json.encode

@@ -1,5 +1,5 @@
--- What the simulated gateway has: agents, sessions with their messages, presence, health. Shapes as recorded from real gateways; the
--- fields that only their web page uses are left out.
+-- What the simulated gateway has: agents, sessions with their messages, presence, health. Shapes as recorded from real
+-- gateways; the fields that only their web page uses are left out.
 local uuid, now_ms -- of the raw module
 
 local MESSAGES_KEPT = 200 -- of a session
@@ -7,7 +7,7 @@ local MESSAGES_KEPT = 200 -- of a session
 local World = {}
 World.__index = World
 
--- --- agents and sessions -----------------------------------------------------------------------------------------------------
+-- --- agents and sessions -------------------------------------------------------------------------------------------
 
 function World:add_agent(id, name)
   local agent = { id = id, name = name }
@@ -70,7 +70,7 @@ function World:add_message(session, role, content)
   return message
 end
 
--- --- as the gateway tells them -------------------------------------------------------------------------------------------------
+-- --- as the gateway tells them -------------------------------------------------------------------------------------
 
 function World:agent_row(agent)
   local row = {
@@ -163,7 +163,7 @@ function World:health()
       agentId = agent.id,
       name = agent.name,
       isDefault = i == 1,
-      heartbeat = { enabled = false, every = "disabled", everyMs = json.null, prompt = "", target = "none", ackMaxChars = 300 },
+      heartbeat = { enabled = false, every = "disabled", everyMs = json.null, prompt = "", target = "none" },
       sessions = recent(self, agent.id),
     }
   end
@@ -179,7 +179,7 @@ function World:health()
     defaultAgentId = self.agents[1].id,
     agents = agents,
     sessions = recent(self),
-    eventLoop = { degraded = false, reasons = json.array(), intervalMs = 1000, delayP99Ms = 0, delayMaxMs = 0, utilization = 0.0 },
+    eventLoop = { degraded = false, reasons = json.array(), intervalMs = 1000, delayP99Ms = 0, delayMaxMs = 0 },
   }
 end
 

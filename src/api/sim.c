@@ -151,11 +151,19 @@ static int raw_device_id(lua_State *L)
 
 static void open_sim(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"on", raw_on},         {"send", raw_send},     {"send_bytes", raw_send_bytes}, {"close", raw_close},
-        {"drop", raw_drop},     {"deafen", raw_deafen}, {"refuse", raw_refuse},         {"port", raw_port},
-        {"now_ms", raw_now_ms}, {"uuid", raw_uuid},     {"verify", raw_verify},         {"device_id", raw_device_id},
-        {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"on", raw_on},
+                                         {"send", raw_send},
+                                         {"send_bytes", raw_send_bytes},
+                                         {"close", raw_close},
+                                         {"drop", raw_drop},
+                                         {"deafen", raw_deafen},
+                                         {"refuse", raw_refuse},
+                                         {"port", raw_port},
+                                         {"now_ms", raw_now_ms},
+                                         {"uuid", raw_uuid},
+                                         {"verify", raw_verify},
+                                         {"device_id", raw_device_id},
+                                         {NULL, NULL}};
     api_open(L);
     lua_pushglobaltable(L);
     lua_pushliteral(L, "sim");

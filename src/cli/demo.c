@@ -39,7 +39,7 @@ typedef struct {
     Simulation *simulation;
     Host *host;
     LoopTimer end;
-    LoopWork deaf; /* posted by the narrator's thread */
+    LoopWork deaf;         /* posted by the narrator's thread */
     char folder[PATH_MAX]; /* "" until it is made */
     int64_t signalled_ms;  /* by the first signal */
     bool stopping, failed, clean;
@@ -205,7 +205,8 @@ static int start_host(Demo *demo, const char *token)
     if (!configure(demo, token, problem, sizeof problem)) return fail(demo, problem);
     demo->host = host_new(demo->loop, demo->log, &sink);
     if (!demo->host) return fail(demo, "there is not enough memory");
-    if (!apps_data_dir(demo->folder, APP, data_dir, sizeof data_dir, problem, sizeof problem)) return fail(demo, problem);
+    if (!apps_data_dir(demo->folder, APP, data_dir, sizeof data_dir, problem, sizeof problem))
+        return fail(demo, problem);
     const AppConfig app = {.name = APP, .path = path, .data_dir = data_dir, .bindings = api_bindings()};
     if (!host_add_app(demo->host, &app, problem, sizeof problem)) return fail(demo, problem);
     if (!host_connect(demo->host, demo->config, problem, sizeof problem)) return fail(demo, problem);
@@ -214,7 +215,8 @@ static int start_host(Demo *demo, const char *token)
 
 static void tell_beginning(void)
 {
-    printf("\nGatehouse runs Lua apps on an OpenClaw agent gateway. In this demo the gateway is simulated, in this very process.\n\n"
+    printf("\nGatehouse runs Lua apps on an OpenClaw agent gateway. In this demo the gateway is simulated, in this "
+           "very process.\n\n"
            "  gateway  is what the simulated gateway does: three agents at work, and now and then a restart\n"
            "  host     is the connection to it, which Gatehouse keeps\n"
            "  app      is what an app of 40 lines makes of it: lua/demo/watch_runs.lua\n\n");
@@ -239,7 +241,8 @@ static int start(Demo *demo)
     demo->deaf.run = on_deaf;
     demo->loop = loop_new();
     if (!demo->loop) return fail(demo, "the event loop cannot be made: no memory or descriptors");
-    if (!loop_on_signals(demo->loop, signals, sizeof signals / sizeof *signals, on_signal, demo)) { /* before any thread */
+    if (!loop_on_signals(demo->loop, signals, sizeof signals / sizeof *signals, on_signal,
+                         demo)) { /* before any thread */
         return fail(demo, "signals cannot be watched");
     }
     demo->narrator = narrator_new(roles, post_deaf, demo);
@@ -259,8 +262,10 @@ static int demo_main(const Command *command, const Parsed *parsed)
     const char *seconds = parsed->values[OPTION_SECONDS];
     int64_t ms = 0;
 
-    if (parsed->count > 0) return command_misused(command, "it takes no arguments: \"%s\" is too much", parsed->arguments[0]);
-    if (seconds && !context_milliseconds(seconds, &ms)) return command_misused(command, "--seconds %s: no such time", seconds);
+    if (parsed->count > 0)
+        return command_misused(command, "it takes no arguments: \"%s\" is too much", parsed->arguments[0]);
+    if (seconds && !context_milliseconds(seconds, &ms))
+        return command_misused(command, "--seconds %s: no such time", seconds);
     tell_beginning();
     int status = start(&demo);
     if (status != CLI_OK) {
@@ -296,8 +301,9 @@ const Command command_demo = {
     .name = "demo",
     .arguments = "",
     .summary = "Show a simulated gateway and an app at work",
-    .details = "Simulator and example app in one process, nothing to configure; nothing stays behind. Runs until Ctrl-C, or\n"
-               "for the given time.\n",
+    .details =
+        "Simulator and example app in one process, nothing to configure; nothing stays behind. Runs until Ctrl-C, or\n"
+        "for the given time.\n",
     .options = {own_ids, sizeof own_ids / sizeof *own_ids},
     .run = demo_main,
 };

@@ -123,7 +123,8 @@ static void on_closed(void *context, uint64_t number, unsigned code)
         *link = peer->next;
         free(peer);
         (void)snprintf(text, sizeof text, "%u", code);
-        (void)push(sim, SIM_EVENT_CLOSED, number, slice_of(text)); /* without memory the app keeps a peer that takes nothing */
+        (void)push(sim, SIM_EVENT_CLOSED, number,
+                   slice_of(text)); /* without memory the app keeps a peer that takes nothing */
         break;
     }
     tell_drained(sim);
@@ -163,7 +164,9 @@ static void carry_out(Sim *sim, Order *order)
     case ORDER_CLOSE: server_close(sim->server, order->peer, order->number, buffer_slice(&order->text).data); break;
     case ORDER_DROP: server_drop(sim->server, order->peer); break;
     case ORDER_DEAFEN: set_deaf(sim, order->peer, order->number != 0); break;
-    case ORDER_REFUSE: server_refuse(sim->server, (int)order->number, buffer_slice(&order->text).data, order->count); break;
+    case ORDER_REFUSE:
+        server_refuse(sim->server, (int)order->number, buffer_slice(&order->text).data, order->count);
+        break;
     }
     /* A client that lets 64 MiB pile up takes no close frame any more. One that is gone is not missed. */
     if (!fits) server_drop(sim->server, order->peer);
@@ -311,6 +314,7 @@ void sim_drain(Sim *sim, void (*done)(void *context), void *context)
 {
     sim->done = done;
     sim->done_context = context;
-    if (!loop_timer_set(sim->loop, &sim->limit, loop_now_ms(sim->loop) + SIM_DRAIN_MS)) loop_soon(sim->loop, &sim->drained);
+    if (!loop_timer_set(sim->loop, &sim->limit, loop_now_ms(sim->loop) + SIM_DRAIN_MS))
+        loop_soon(sim->loop, &sim->drained);
     tell_drained(sim);
 }
