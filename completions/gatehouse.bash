@@ -3,13 +3,13 @@
 _gatehouse()
 {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands='run call tail check device help'
+    local commands='run call tail check device sim demo help'
     local local_settings='--config --state-dir --log-level --log-format'
     local settings="$local_settings --url --token-file --scopes --caps --role --ca-file --tls-fingerprint --display-name --allow-insecure"
     COMPREPLY=()
 
     case $previous in
-    --config | --token-file | --ca-file)
+    --config | --token-file | --ca-file | --port-file)
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
@@ -25,7 +25,11 @@ _gatehouse()
         mapfile -t COMPREPLY < <(compgen -W 'human json' -- "$current")
         return
         ;;
-    --url | --scopes | --caps | --role | --tls-fingerprint | --display-name | --timeout | --count) return ;;
+    --protocol)
+        mapfile -t COMPREPLY < <(compgen -W '4 3' -- "$current")
+        return
+        ;;
+    --listen | --token | --tick-ms | --seconds | --url | --scopes | --caps | --role | --tls-fingerprint | --display-name | --timeout | --count) return ;;
     esac
 
     if [ "$COMP_CWORD" -eq 1 ]; then
@@ -39,6 +43,8 @@ _gatehouse()
     tail) options="--help --count --wait $settings" ;;
     check) options="--help --json $local_settings" ;;
     device) options="--help --json $local_settings" ;;
+    sim) options="--help --listen --token --protocol --legacy --tick-ms --port-file --log-level --log-format" ;;
+    demo) options="--help --seconds" ;;
     help)
         mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$current")
         return
@@ -46,7 +52,7 @@ _gatehouse()
     esac
     if [[ $current == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
-    elif [[ ${COMP_WORDS[1]} == run || ${COMP_WORDS[1]} == check ]]; then
+    elif [[ ${COMP_WORDS[1]} =~ ^(run|check|sim)$ ]]; then
         mapfile -t COMPREPLY < <(compgen -f -X '!*.lua' -- "$current"; compgen -d -- "$current")
     fi
 }
