@@ -70,7 +70,7 @@ function Faults:next(options)
   local named = options.refuse
   if type(named) == "string" and not refusals[named] then
     local names = "\"pairing\", \"rate_limited\", \"starting\" and \"token\", or the error itself"
-    error(("bad argument #1 to 'sim.next' (option 'refuse': known are %s)"):format(names), 3)
+    error(("bad argument #1 to 'sim.next' (option 'refuse': known are %s)"):format(names), 2)
   end
   local times = options.times or 1
   if options.http then return self.raw.refuse(options.http, options.body or "", times) end

@@ -66,12 +66,13 @@ function sim.peers()
   return gateway:ready_peers()
 end
 
+-- Tail calls, so that misuse is reported where the scenario called.
 function sim.next(options)
-  gateway.faults:next(options)
+  return gateway.faults:next(options)
 end
 
 function sim.answer(method, options)
-  gateway.faults:answer(method, options)
+  return gateway.faults:answer(method, options)
 end
 
 function sim.model(fn)
