@@ -1,4 +1,5 @@
-/* link.c - from dial to open, and the end of a connection. What happens while it is open is in link_frames.c.
+/* link.c - the life of a connection: from dial to a TCP socket, and its end. What is said over the socket before the first frame
+ * is in link_handshake.c, frames are in link_frames.c.
  *
  *     IDLE ─dial─► STARTING ─► RESOLVING ─► CONNECTING ─► PROXY ─► TLS ─► UPGRADING ─► OPEN ─link_close─► CLOSING
  *                      └── a literal address ──┘            └ where there is one ┘       │                    │
@@ -13,9 +14,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
-
-#define ANSWER_CHUNK_BYTES 4096
 
 void link_enter(Link *link)
 {
@@ -90,7 +88,7 @@ static void peer_name(const Link *link, char *out, size_t size)
         snprintf(out, size, "%s", link->name);
 }
 
-static void set_deadline(Link *link, int64_t after_ms)
+void link_set_deadline(Link *link, int64_t after_ms)
 {
     loop_timer_set(link->loop, &link->deadline, loop_now_ms(link->loop) + after_ms);
 }
@@ -138,137 +136,6 @@ static void on_deadline(void *context)
     link_leave(link);
 }
 
-/* --- the upgrade ------------------------------------------------------------------------------------------------------------- */
-
-static void begin_upgrade(Link *link)
-{
-    uint8_t random[16];
-    Buffer request = buffer_with_headroom(0);
-    link->state = LINK_UPGRADING;
-    set_deadline(link, link->config.upgrade_ms);
-    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random) {
-        link_fail(link, false, "cannot connect to %s: the system gives no random bytes", link->name);
-        return;
-    }
-    ws_handshake_key(random, link->key);
-    ws_handshake_write(&request, link->config.target.authority, link->config.target.path, link->key, NULL);
-    if (!link_push(link, &request)) {
-        link_fail(link, false, "cannot connect to %s: out of memory", link->name);
-        return;
-    }
-    link_flush(link);
-}
-
-/* More of an answer's bytes into link->answer. Returns as read(2). */
-static ssize_t read_answer(Link *link)
-{
-    char *room = buffer_reserve(&link->answer, ANSWER_CHUNK_BYTES);
-    if (!room) {
-        errno = ENOMEM;
-        return -1;
-    }
-    ssize_t got = link_receive(link, room, ANSWER_CHUNK_BYTES);
-    if (got > 0) buffer_commit(&link->answer, (size_t)got);
-    return got;
-}
-
-static void refuse(Link *link, const WsHandshakeAnswer *answer)
-{
-    char text[LINK_REASON_SIZE];
-    snprintf(text, sizeof text, "cannot connect to %s: %s", link->name, answer->message);
-    link_finish(
-        link,
-        (LinkClose){.reason = slice_of(text), .http_status = answer->status, .retry_after_ms = answer->retry_after_ms});
-}
-
-/* What came behind the answer are frames already. */
-static bool keep_rest(Link *link, size_t used)
-{
-    Slice rest = buffer_slice(&link->answer);
-    rest = slice_make(rest.data + used, rest.size - used);
-    while (rest.size > 0) {
-        size_t size = 0;
-        char *room = websocket_room(link->websocket, &size);
-        if (!room || size == 0) return false;
-        size = size < rest.size ? size : rest.size;
-        memcpy(room, rest.data, size);
-        websocket_received(link->websocket, size);
-        rest = slice_make(rest.data + size, rest.size - size);
-    }
-    return true;
-}
-
-static void begin_secure(Link *link);
-
-/* Reads the proxy's answer to CONNECT, or the gateway's to the upgrade. */
-static void continue_answer(Link *link)
-{
-    for (;;) {
-        ssize_t got = read_answer(link);
-        if (got < 0 && errno == EAGAIN) return;
-        WsHandshakeAnswer answer;
-        bool ended = got <= 0;
-        WsHandshakeResult result = link->state == LINK_PROXY
-                                       ? ws_handshake_read_proxy(buffer_slice(&link->answer), ended, &answer)
-                                       : ws_handshake_read(buffer_slice(&link->answer), link->key, ended, &answer);
-        if (result == WS_HANDSHAKE_MORE && !ended) continue;
-        if (result != WS_HANDSHAKE_DONE) {
-            refuse(link, &answer);
-            return;
-        }
-        if (link->state == LINK_PROXY) {
-            bool surplus = answer.used_bytes < buffer_size(&link->answer);
-            buffer_free(&link->answer);
-            if (surplus)
-                link_fail(link, false, "cannot connect to %s: the proxy sent bytes of its own behind its answer",
-                          link->name);
-            else
-                begin_secure(link);
-            return;
-        }
-        if (!keep_rest(link, answer.used_bytes)) {
-            link_fail(link, false, "cannot connect to %s: out of memory", link->name);
-            return;
-        }
-        buffer_free(&link->answer);
-        loop_timer_set(link->loop, &link->deadline, HEAP_NEVER);
-        link_on_open(link);
-        return;
-    }
-}
-
-/* --- TLS --------------------------------------------------------------------------------------------------------------------- */
-
-static void continue_tls(Link *link)
-{
-    switch (tls_handshake(link->tls)) {
-    case TLS_READY: begin_upgrade(link); return;
-    case TLS_WANTS_WRITE: loop_want_write(link->watch); return;
-    case TLS_WANTS_READ: return;
-    case TLS_FAILED: {
-        bool fatal = tls_certificate_refused(link->tls);
-        char problem[LINK_REASON_SIZE];
-        snprintf(problem, sizeof problem, "%s", tls_problem(link->tls));
-        link_fail(link, fatal, "cannot connect to %s: %s", link->name, problem);
-    }
-    }
-}
-
-static void begin_secure(Link *link)
-{
-    if (!link->trust) {
-        begin_upgrade(link);
-        return;
-    }
-    link->state = LINK_TLS;
-    link->tls = tls_new(link->trust, link->fd, link->config.target.host);
-    if (!link->tls) {
-        link_fail(link, false, "cannot connect to %s: out of memory", link->name);
-        return;
-    }
-    continue_tls(link);
-}
-
 /* --- TCP and the proxy ------------------------------------------------------------------------------------------------------- */
 
 static void on_readable(void *context)
@@ -277,8 +144,8 @@ static void on_readable(void *context)
     link_enter(link);
     switch (link->state) {
     case LINK_PROXY:
-    case LINK_UPGRADING: continue_answer(link); break;
-    case LINK_TLS: continue_tls(link); break;
+    case LINK_UPGRADING: link_continue_answer(link); break;
+    case LINK_TLS: link_continue_tls(link); break;
     case LINK_OPEN:
         /* Nothing more can be said to this peer; what it said last is not worth keeping its end a secret. */
         if (link->paused && loop_hung_up(link->watch))
@@ -298,7 +165,7 @@ static void on_writable(void *context)
     link_enter(link);
     link->awaits_writable = false;
     if (link->state == LINK_TLS)
-        continue_tls(link);
+        link_continue_tls(link);
     else if (link_flush(link) && link->tls && link->state >= LINK_OPEN && tls_wants_write(link->tls))
         link_read_frames(link);
     link_leave(link);
@@ -321,17 +188,7 @@ static void on_connected(void *context, LoopWatch *watch, int fd, int error)
     link->watch = watch;
     link->fd = fd;
     loop_hand_over(watch, on_readable, on_writable, link);
-    if (!link->has_proxy) {
-        begin_secure(link);
-    } else {
-        Buffer request = buffer_with_headroom(0);
-        link->state = LINK_PROXY;
-        ws_handshake_write_proxy(&request, link->name, link->proxy.credentials);
-        if (link_push(link, &request))
-            link_flush(link);
-        else
-            link_fail(link, false, "cannot connect to %s: out of memory", link->name);
-    }
+    link_begin_handshake(link);
     link_leave(link);
 }
 
@@ -430,7 +287,7 @@ static void on_soon(void *context)
         link_finish(link, (LinkClose){.reason = slice_of(link->close_reason), .retry_after_ms = -1});
         break;
     case LINK_PROXY:
-    case LINK_UPGRADING: continue_answer(link); break;
+    case LINK_UPGRADING: link_continue_answer(link); break;
     case LINK_OPEN:
     case LINK_CLOSING: link_read_frames(link); break;
     default: break;
@@ -521,7 +378,7 @@ void link_close(Link *link, unsigned code, const char *reason)
         link->state = LINK_CLOSING;
         link_send_close(link, code, link->close_reason);
         link_apply_pause(link);
-        set_deadline(link, link->config.close_ms);
+        link_set_deadline(link, link->config.close_ms);
         return;
     default:
         snprintf(link->close_reason, sizeof link->close_reason, "%s", reason ? reason : "");

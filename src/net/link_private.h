@@ -1,4 +1,5 @@
-/* link_private.h - what link.c (from dial to open, and the end) and link_frames.c (while it is open) share. */
+/* link_private.h - what link.c (from dial to a socket, and the end), link_handshake.c (until it is open) and link_frames.c (while it
+ * is open) share. */
 #ifndef GATEHOUSE_NET_LINK_PRIVATE_H
 #define GATEHOUSE_NET_LINK_PRIVATE_H
 
@@ -81,7 +82,15 @@ bool link_push(Link *link, Buffer *bytes);
 /* Writes what the socket takes. False if the connection ended by it. */
 bool link_flush(Link *link);
 
-/* From the answer to the upgrade on. */
+/* The state's time limit, from now. */
+void link_set_deadline(Link *link, int64_t after_ms);
+
+/* link_handshake.c: the socket is connected; more came from it. */
+void link_begin_handshake(Link *link);
+void link_continue_answer(Link *link); /* PROXY, UPGRADING */
+void link_continue_tls(Link *link);    /* TLS */
+
+/* link_frames.c: from the answer to the upgrade on. */
 void link_on_open(Link *link);
 void link_read_frames(Link *link);
 void link_on_pong_due(void *context);
