@@ -239,6 +239,7 @@ static void begin_stop(Generation *generation)
     generation->stopping = true;
     generation->stop_due_ms = generation_now_ms() + generation->config->stop_ms;
     tasks_cancel_all(generation);
+    tasks_step(generation); /* what was cancelled has its say before @stop, which can then save what came of it */
     handle_host_event(generation, "@stop", "");
 }
 
