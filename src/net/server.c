@@ -430,10 +430,10 @@ unsigned server_port(const Server *server)
     return server->port;
 }
 
-bool server_send(Server *server, uint64_t number, Buffer *text)
+bool server_send(Server *server, uint64_t peer, Buffer *text)
 {
-    Peer *peer = find_peer(server, number);
-    if (!peer || peer->queued_bytes + buffer_size(text) > SERVER_MAX_QUEUE_BYTES) {
+    Peer *to = find_peer(server, peer);
+    if (!to || to->queued_bytes + buffer_size(text) > SERVER_MAX_QUEUE_BYTES) {
         buffer_free(text);
         return false;
     }
@@ -441,44 +441,44 @@ bool server_send(Server *server, uint64_t number, Buffer *text)
     static const char room[LWS_PRE];
     buffer_prepend(text, room, sizeof room);
     if (!text->failed) text->start += sizeof room;
-    return push_item(peer, ITEM_TEXT, text, 0, 0);
+    return push_item(to, ITEM_TEXT, text, 0, 0);
 }
 
-bool server_send_raw(Server *server, uint64_t number, Buffer *bytes, size_t piece)
+bool server_send_raw(Server *server, uint64_t peer, Buffer *bytes, size_t piece)
 {
-    Peer *peer = find_peer(server, number);
-    if (!peer || peer->queued_bytes + buffer_size(bytes) > SERVER_MAX_QUEUE_BYTES) {
+    Peer *to = find_peer(server, peer);
+    if (!to || to->queued_bytes + buffer_size(bytes) > SERVER_MAX_QUEUE_BYTES) {
         buffer_free(bytes);
         return false;
     }
-    return push_item(peer, ITEM_RAW, bytes, piece, 0);
+    return push_item(to, ITEM_RAW, bytes, piece, 0);
 }
 
-void server_close(Server *server, uint64_t number, unsigned code, const char *reason)
+void server_close(Server *server, uint64_t peer, unsigned code, const char *reason)
 {
-    Peer *peer = find_peer(server, number);
+    Peer *to = find_peer(server, peer);
     Buffer text = buffer_with_headroom(0);
-    if (!peer) return;
+    if (!to) return;
     buffer_append_text(&text, reason ? reason : "");
-    push_item(peer, ITEM_CLOSE, &text, 0, code);
+    push_item(to, ITEM_CLOSE, &text, 0, code);
 }
 
-void server_drop(Server *server, uint64_t number)
+void server_drop(Server *server, uint64_t peer)
 {
-    Peer *peer = find_peer(server, number);
-    if (!peer) return;
-    peer->dropped = true;
-    while (peer->first)
-        pop_item(peer);
-    shutdown(lws_get_socket_fd(peer->wsi), SHUT_RDWR);
-    lws_rx_flow_control(peer->wsi, 1);
-    lws_set_timeout(peer->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+    Peer *to = find_peer(server, peer);
+    if (!to) return;
+    to->dropped = true;
+    while (to->first)
+        pop_item(to);
+    shutdown(lws_get_socket_fd(to->wsi), SHUT_RDWR);
+    lws_rx_flow_control(to->wsi, 1);
+    lws_set_timeout(to->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
 }
 
-void server_deafen(Server *server, uint64_t number, bool deaf)
+void server_deafen(Server *server, uint64_t peer, bool deaf)
 {
-    Peer *peer = find_peer(server, number);
-    if (peer) lws_rx_flow_control(peer->wsi, deaf ? 0 : 1);
+    Peer *to = find_peer(server, peer);
+    if (to) lws_rx_flow_control(to->wsi, deaf ? 0 : 1);
 }
 
 void server_refuse(Server *server, int status, const char *body, unsigned count)
