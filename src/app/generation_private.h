@@ -36,8 +36,8 @@ struct Lane {
 struct Handler {
     Handler *next;
     uint64_t id;
-    char *pattern; /* without the '*' of a prefix */
-    size_t pattern_size;
+    char *pattern;                     /* as registered */
+    size_t pattern_size;               /* of what has to be equal: without the '*' of a prefix */
     bool prefix, removed, wants_event; /* wants_event: the function takes a second argument */
     HandlerOptions options;
     int function_ref, key_ref, lanes_ref; /* lanes_ref: a table key -> Lane userdata, for keyed handlers */

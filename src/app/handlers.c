@@ -32,7 +32,7 @@ static Handler *handler_new(Generation *generation, Slice pattern, const Handler
     memcpy(text, pattern.data, pattern.size);
     handler->prefix = pattern.size > 0 && pattern.data[pattern.size - 1] == '*';
     handler->pattern_size = pattern.size - handler->prefix;
-    text[handler->pattern_size] = 0;
+    text[pattern.size] = 0;
     handler->pattern = text;
     handler->options = *options;
     if (handler->options.concurrency == 0) handler->options.concurrency = 1;
@@ -50,8 +50,7 @@ static void describe(lua_State *L, Generation *generation, Handler *handler, int
     lua_pushvalue(L, index);
     lua_getinfo(L, ">Su", &info);
     handler->wants_event = info.nparams >= 2 || info.isvararg;
-    snprintf(text, sizeof text, "%.40s%s (%.40s:%d)", handler->pattern, handler->prefix ? "*" : "", info.short_src,
-             info.linedefined);
+    snprintf(text, sizeof text, "%.40s (%.40s:%d)", handler->pattern, info.short_src, info.linedefined);
     handler->label = generation_label(generation, text);
 }
 
@@ -66,17 +65,11 @@ static void refer(lua_State *L, Handler *handler, int index, int key_index)
     handler->lanes_ref = luaL_ref(L, LUA_REGISTRYINDEX);
 }
 
-static Slice full_pattern(const Handler *handler, char *text, size_t size)
-{
-    snprintf(text, size, "%s%s", handler->pattern, handler->prefix ? "*" : "");
-    return slice_of(text);
-}
-
 static void tell_port(Generation *generation, const Handler *handler, bool wanted)
 {
-    char pattern[512];
     const AppPort *port = &generation->config->port;
-    port->subscribe(port->context, generation->app, full_pattern(handler, pattern, sizeof pattern), wanted);
+    Slice pattern = slice_make(handler->pattern, handler->pattern_size + handler->prefix);
+    port->subscribe(port->context, generation->app, pattern, wanted);
 }
 
 uint64_t handler_add(lua_State *L, Slice pattern, int index, int key_index, const HandlerOptions *options)

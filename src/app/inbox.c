@@ -157,6 +157,11 @@ static bool over(const Inbox *inbox, size_t bytes, size_t count)
     return atomic_load(&inbox->bytes) > bytes || atomic_load(&inbox->count) > count;
 }
 
+bool inbox_full(const Inbox *inbox)
+{
+    return over(inbox, inbox->limits.limit_bytes, inbox->limits.limit_count);
+}
+
 static bool sunk(const Inbox *inbox)
 {
     return !over(inbox, inbox->limits.high_bytes / 2, inbox->limits.high_count / 2);
@@ -184,9 +189,7 @@ void inbox_waiting(Inbox *inbox, int change)
 {
     atomic_fetch_add(&inbox->waiting, change);
     /* The response comes by the road that is closed: open it, unless the inbox is at its limit. */
-    if (change > 0 && atomic_load(&inbox->pressed) &&
-        !over(inbox, inbox->limits.limit_bytes, inbox->limits.limit_count))
-        relieve(inbox);
+    if (change > 0 && atomic_load(&inbox->pressed) && !inbox_full(inbox)) relieve(inbox);
 }
 
 bool inbox_pressure(Inbox *inbox)

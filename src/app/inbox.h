@@ -47,6 +47,9 @@ void inbox_waiting(Inbox *inbox, int change);
 /* Makes inbox_take return at once, now or the next time. Any thread. */
 void inbox_wake(Inbox *inbox);
 
+/* Whether it is at its limit. Any thread. */
+bool inbox_full(const Inbox *inbox);
+
 /* Whether the reader should stop. Remembered, so that `relieved` follows. Any thread. */
 bool inbox_pressure(Inbox *inbox);
 

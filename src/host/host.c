@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define AGAIN_MS \
+    200 /* a second signal within this time is the same one: timeout(1) sends it to the process and to its group */
 #define STOP_GRACE_MS 500 /* on top of the apps' own limits, before one is left behind */
 
 /* --- from the connection to the apps -------------------------------------------------------------------------------------- */
@@ -342,12 +344,15 @@ static void on_signal(void *context, int number)
         return;
     }
     const char *name = number == SIGINT ? "SIGINT" : "SIGTERM";
+    int64_t now_ms = loop_now_ms(host->loop);
     if (host->signal) {
+        if (now_ms - host->signal_ms < AGAIN_MS) return;
         log_print(host->log, LOG_WARN, NULL, "%s again: ending at once", name);
         log_flush(host->log);
         _exit(EXIT_FAILURE);
     }
     host->signal = name;
+    host->signal_ms = now_ms;
     log_print(host->log, LOG_INFO, NULL, "%s: stopping; once more ends at once", name);
     host_stop(host);
 }

@@ -59,6 +59,7 @@ typedef struct {
     uint64_t unwanted;          /* of them: nobody subscribed */
     uint64_t refused;           /* of them: with a name that belongs to the host ('@') */
     uint64_t late;              /* of them: after the stop began */
+    uint64_t withheld;          /* of them: kept from an app that was stuck and full; counted for each such app */
     uint64_t lost;              /* messages for which there was no memory */
     uint64_t requests, replies; /* of apps */
     uint64_t pauses;            /* how often an inbox under pressure stopped the reading */

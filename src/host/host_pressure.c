@@ -1,5 +1,12 @@
-/* host_pressure.c - apps that do not keep up: full inboxes stop the reading, handlers that do not return are named. */
+/* host_pressure.c - apps that do not keep up.
+ *
+ * A full inbox stops the reading from the gateway, so that nothing is lost. A handler that does not return is named in the log; after
+ * HOST_STUCK_MS its app has no say any more, so that the other apps go on: its inbox fills to the limit, beyond that events are kept
+ * from it, counted, and when it comes back it is told by @gap. */
 #include "host/host_private.h"
+#include "protocol/json.h"
+
+#include <inttypes.h>
 
 /* --- backpressure ----------------------------------------------------------------------------------------------------------- */
 
@@ -27,12 +34,57 @@ void host_pushed(void *context, int number)
     HostApp *app = host->apps[number];
 
     host_arm_watch(host);
+    if (app->stuck) {
+        router_shut(host->router, number, inbox_full(app_inbox(app->app)));
+        return;
+    }
     /* While stopping all reading goes on: responses are awaited, events are not delivered any more. */
     if (host->state == HOST_RUNNING && inbox_pressure(app_inbox(app->app))) set_pressing(app, true);
 }
 
+static void tell_gap(HostApp *app, const RouterWithheld *withheld)
+{
+    Buffer payload = {0};
+
+    buffer_append_char(&payload, '{');
+    if (withheld->first_seq >= 0) {
+        json_write_member_int(&payload, "expected", withheld->first_seq);
+        json_write_member_int(&payload, "received", withheld->last_seq + 1);
+    }
+    json_write_member_int(&payload, "dropped", (int64_t)withheld->count);
+    buffer_append_char(&payload, '}');
+    EventFields gap = {
+        .name = slice_of("@gap"), .payload = buffer_slice(&payload), .seq = -1, .connection = app->host->connection};
+    (void)router_push(app->host->router, app->number, payload.failed ? NULL : message_event(&gap));
+    buffer_free(&payload);
+}
+
+/* It takes messages again. */
+static void recovered(HostApp *app)
+{
+    RouterWithheld withheld = router_withheld(app->host->router, app->number);
+
+    app->stuck = false;
+    router_shut(app->host->router, app->number, false);
+    app->host->stats.withheld += withheld.count;
+    if (withheld.count == 0) return;
+    log_print(app->host->log, LOG_WARN, app_name(app->app),
+              "it is back; %" PRIu64 " events were kept from it meanwhile", withheld.count);
+    tell_gap(app, &withheld);
+}
+
+static void got_stuck(HostApp *app, const AppStatus *status)
+{
+    app->stuck = true;
+    log_print(app->host->log, LOG_ERROR, app_name(app->app),
+              "%s does not return: the app no longer holds up the others, and will lose events when its inbox is full",
+              status->running);
+    set_pressing(app, false);
+}
+
 void host_relieved(HostApp *app)
 {
+    if (app->stuck) recovered(app);
     /* It may have filled again since; being asked, the inbox then promises to call once more. */
     if (app->presses && !inbox_pressure(app_inbox(app->app))) set_pressing(app, false);
 }
@@ -76,6 +128,9 @@ void host_watch(void *context)
         if (app->has_ended) continue;
         app_status(app->app, now_ms, &status);
         if (*status.running || status.inbox.count > 0) work_left = true;
+        bool stays = *status.running && status.busy_ms >= HOST_STUCK_MS;
+        if (app->stuck && !stays) recovered(app);
+        if (app->presses && stays) got_stuck(app, &status);
         tell(app, &status, now_ms);
     }
     if (work_left) (void)loop_timer_set(host->loop, &host->watch, now_ms + HOST_WATCH_MS);

@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 #define HOST_WATCH_MS 1000   /* how often apps with work are looked at, while there are any */
+#define HOST_STUCK_MS 5000   /* a handler that runs for longer does not stop the reading for the others any more */
 #define HOST_REPEAT_MS 10000 /* between two lines about the same app */
 
 /* An app and what the host knows of it. The app's thread uses the fields up to `ended`, and those only through posted work. */
@@ -19,8 +20,9 @@ typedef struct {
     atomic_bool relief_posted;
     atomic_bool awaited; /* the I/O thread stands still until the app's has loaded or ended: it need not post */
     bool presses;        /* its inbox is over its mark: the link is paused */
+    bool stuck;          /* it does not come back: its inbox may fill to the limit, then events are kept from it */
     bool has_ended;
-    LogLimit slow, holds; /* lines about it */
+    LogLimit slow, holds, loses; /* lines about it */
 } HostApp;
 
 /*     NEW ─host_start─► RUNNING ─host_stop─► STOPPING ─all apps ended─► CLOSING ─connection closed─► ENDED
@@ -47,6 +49,7 @@ struct Host {
     LoopTimer watch, limit;
     LoopSoon finish;
     const char *signal; /* that began the stop */
+    int64_t signal_ms;  /* when */
     void (*hangup)(void *context);
     void *hangup_context;
     HostStats stats;

@@ -29,6 +29,9 @@ typedef struct {
     Inbox *inbox;
     Message **messages;
     size_t count, capacity;
+    bool shut;
+    uint64_t passed; /* number of the event that was last withheld, so that two patterns do not count it twice */
+    RouterWithheld withheld;
 } Tray;
 
 struct Router {
@@ -39,6 +42,7 @@ struct Router {
     int *filled; /* numbers of the trays that are not empty, in the order in which they got their first message */
     int filled_count;
     size_t lost; /* since the last flush */
+    uint64_t events;
 };
 
 Router *router_new(void)
@@ -93,7 +97,7 @@ int router_add(Router *router, Inbox *inbox)
     int *filled = realloc(router->filled, count * sizeof *filled);
     if (filled) router->filled = filled;
     if (!trays || !filled) return -1;
-    trays[router->tray_count] = (Tray){.inbox = inbox};
+    trays[router->tray_count] = (Tray){.inbox = inbox, .withheld = {.first_seq = -1, .last_seq = -1}};
     return router->tray_count++;
 }
 
@@ -265,10 +269,24 @@ typedef struct {
     int delivered;    /* -1: there was no memory */
 } Delivery;
 
+static void withhold(Tray *tray, const EventFields *event, uint64_t number)
+{
+    if (tray->passed == number) return;
+    tray->passed = number;
+    tray->withheld.count++;
+    if (event->seq < 0) return;
+    if (tray->withheld.first_seq < 0) tray->withheld.first_seq = event->seq;
+    tray->withheld.last_seq = event->seq;
+}
+
 static void deliver(Router *router, const Pattern *pattern, Delivery *delivery)
 {
     for (size_t i = 0; i < pattern->count && delivery->delivered >= 0; i++) {
-        const Tray *tray = &router->trays[pattern->subscribers[i].number];
+        Tray *tray = &router->trays[pattern->subscribers[i].number];
+        if (tray->shut && delivery->event->name.data[0] != '@') {
+            withhold(tray, delivery->event, router->events);
+            continue;
+        }
         if (!delivery->message) delivery->message = message_event(delivery->event);
         if (!delivery->message) {
             router->lost++;
@@ -284,6 +302,7 @@ static void deliver(Router *router, const Pattern *pattern, Delivery *delivery)
 int router_event(Router *router, const EventFields *event)
 {
     Delivery delivery = {.event = event};
+    router->events++;
     const Pattern *exact = find_exact(router, event->name, hash_of_slice(event->name));
 
     if (exact) deliver(router, exact, &delivery);
@@ -292,6 +311,18 @@ int router_event(Router *router, const EventFields *event)
     }
     message_unref(delivery.message);
     return delivery.delivered;
+}
+
+void router_shut(Router *router, int number, bool shut)
+{
+    router->trays[number].shut = shut;
+}
+
+RouterWithheld router_withheld(Router *router, int number)
+{
+    RouterWithheld withheld = router->trays[number].withheld;
+    router->trays[number].withheld = (RouterWithheld){.first_seq = -1, .last_seq = -1};
+    return withheld;
 }
 
 bool router_push(Router *router, int number, Message *message)

@@ -32,6 +32,17 @@ bool router_wants(const Router *router, Slice name);
  * -1 without memory: then some of them do not get it. */
 int router_event(Router *router, const EventFields *event);
 
+/* A shut road gets no events (what else is pushed still goes): they are counted here and lost to this app. */
+void router_shut(Router *router, int number, bool shut);
+
+typedef struct {
+    uint64_t count;              /* events */
+    int64_t first_seq, last_seq; /* of those with a number; -1 if none had one */
+} RouterWithheld;
+
+/* What the shut road kept from the app since the last call. */
+RouterWithheld router_withheld(Router *router, int number);
+
 /* Puts a message into one tray; takes the reference. False without memory: the message is gone. NULL is such a failure too. */
 bool router_push(Router *router, int number, Message *message);
 /* Into all of them; takes the reference. */
