@@ -233,6 +233,35 @@ static void many_names(void **state)
     }
 }
 
+static void a_shut_road_keeps_events_back_and_counts_them_once(void **state)
+{
+    World *world = *state;
+    Message *batch[8];
+
+    want(world, 0, "agent", true);
+    want(world, 0, "*", true);
+    want(world, 1, "agent", true);
+    router_shut(world->router, 0, true);
+    for (int64_t seq = 5; seq <= 7; seq++) {
+        EventFields event = {.name = slice_of("agent"), .seq = seq};
+        assert_int_equal(router_event(world->router, &event), 1);
+    }
+    assert_int_equal(send(world, "@ready"), 0);
+    assert_true(router_push(world->router, 0, message_stop()));
+    (void)router_flush(world->router, count_push, world);
+    assert_int_equal(inbox_take(world->inboxes[0], batch, 8, 0), 1);
+    assert_int_equal(batch[0]->kind, MESSAGE_STOP);
+    message_unref(batch[0]);
+
+    RouterWithheld withheld = router_withheld(world->router, 0);
+    assert_int_equal(withheld.count, 3);
+    assert_int_equal(withheld.first_seq, 5);
+    assert_int_equal(withheld.last_seq, 7);
+    assert_int_equal(router_withheld(world->router, 0).count, 0);
+    router_shut(world->router, 0, false);
+    assert_int_equal(send(world, "agent"), 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -246,6 +275,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_was_not_flushed_is_freed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(patterns_of_an_app, set_up, tear_down),
         cmocka_unit_test_setup_teardown(many_names, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_shut_road_keeps_events_back_and_counts_them_once, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
