@@ -9,7 +9,6 @@
 #include "protocol/json.h"
 
 #include <lauxlib.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -370,17 +369,6 @@ static void *generation_main(void *argument)
     return NULL;
 }
 
-/* Signals are the I/O thread's. */
-static bool start_thread(Generation *generation)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    bool started = pthread_create(&generation->thread, NULL, generation_main, generation) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return started;
-}
-
 static void free_all(Generation *generation)
 {
     if (generation->L) lua_close(generation->L);
@@ -413,9 +401,11 @@ Generation *generation_new(App *app, const AppConfig *config, unsigned number)
         find_main_file(generation, config->path) && (generation->L = lua_newstate(allocate, generation)) != NULL;
     if (ready) {
         lua_atpanic(generation->L, panic);
+        tasks_init(generation->L);
         lua_gc(generation->L, LUA_GCGEN, 0, 0);
     }
-    if (!ready || !start_thread(generation)) {
+    /* Signals stay open on that thread: what the script starts inherits them. Their handlers only write into a pipe. */
+    if (!ready || pthread_create(&generation->thread, NULL, generation_main, generation) != 0) {
         free_all(generation);
         return NULL;
     }

@@ -11,10 +11,8 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/signalfd.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -42,11 +40,7 @@ struct Loop {
     LoopTurn *next_turn; /* while they are called: the one after the current */
     bool in_turn_ends;
 
-    LoopWatch *signal_watch;
-    int signal_fd;
-    sigset_t signals;
-    void (*on_signal)(void *context, int signal);
-    void *signal_context;
+    LoopSignals *signals;
 };
 
 static int64_t clock_ms(void)
@@ -234,50 +228,11 @@ static void call_turn_ends(Loop *loop)
 
 /* --- signals ----------------------------------------------------------------------------------------------------------------- */
 
-static void on_signal_descriptor(void *context)
-{
-    Loop *loop = context;
-    struct signalfd_siginfo info;
-    while (loop->on_signal && read(loop->signal_fd, &info, sizeof info) == (ssize_t)sizeof info)
-        loop->on_signal(loop->signal_context, (int)info.ssi_signo);
-}
-
-static void release_signals(Loop *loop)
-{
-    if (!loop->signal_watch) return;
-    loop_unwatch(loop->signal_watch);
-    loop->signal_watch = NULL;
-    loop->on_signal = NULL;
-    pthread_sigmask(SIG_UNBLOCK, &loop->signals, NULL);
-}
-
 bool loop_on_signals(Loop *loop, const int *signals, size_t count, void (*handler)(void *context, int signal),
                      void *context)
 {
-    sigset_t set;
-    sigemptyset(&set);
-    for (size_t i = 0; i < count; i++)
-        sigaddset(&set, signals[i]);
-
-    LoopWatch *watch = NULL;
-    int fd = -1;
-    if (handler) {
-        fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-        if (fd < 0) return false;
-        watch = loop_watch(loop, fd, on_signal_descriptor, NULL, loop);
-        if (!watch) {
-            close(fd);
-            return false;
-        }
-    }
-    release_signals(loop);
-    if (!handler) return true;
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-    loop->signals = set;
-    loop->signal_watch = watch;
-    loop->signal_fd = fd;
-    loop->on_signal = handler;
-    loop->signal_context = context;
+    if (handler) return loop_signals_take(loop, &loop->signals, signals, count, handler, context);
+    loop_signals_release(&loop->signals);
     return true;
 }
 
@@ -315,7 +270,7 @@ Loop *loop_new(void)
     Loop *loop = calloc(1, sizeof *loop);
     if (!loop) return NULL;
     loop->armed_ms = HEAP_NEVER;
-    signal(SIGPIPE, SIG_IGN);
+    loop_block_sigpipe();
     if (!make_context(loop)) goto failed;
     loop->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (loop->timer_fd < 0) goto failed;
@@ -334,7 +289,7 @@ failed:
 void loop_free(Loop *loop)
 {
     if (!loop) return;
-    release_signals(loop);
+    loop_signals_release(&loop->signals);
     loop_unwatch(loop->timer_watch);
     loop_watches_apply(&loop->watches);
     if (loop->lws) lws_context_destroy(loop->lws);

@@ -90,8 +90,7 @@ bool loop_hung_up(const LoopWatch *watch);
 /* --- signals ----------------------------------------------------------------------------------------------------------------- */
 
 /* `handler` runs on the I/O thread, in a turn. For one signal set at a time; a NULL handler (count 0) goes back to the default.
- * The signals are blocked in the calling thread: call it before other threads are made, they inherit that. False if it cannot
- * be had; nothing changed then. */
+ * Of one loop in a process at a time. False if it cannot be had; nothing changed then. */
 bool loop_on_signals(Loop *loop, const int *signals, size_t count, void (*handler)(void *context, int signal),
                      void *context);
 

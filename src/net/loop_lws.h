@@ -19,6 +19,13 @@ extern const struct lws_protocols loop_watch_protocols[];
 LoopWatches *loop_watches(Loop *loop);
 void loop_watches_apply(LoopWatches *table); /* between two turns */
 
+/* loop_signals.c: NULL in `*place` when no signals are taken. One loop of a process at a time. */
+typedef struct LoopSignals LoopSignals;
+bool loop_signals_take(Loop *loop, LoopSignals **place, const int *numbers, size_t count,
+                       void (*handler)(void *context, int signal), void *context);
+void loop_signals_release(LoopSignals **place);
+void loop_block_sigpipe(void); /* writing to a closed peer fails with EPIPE, for the life of the process */
+
 struct lws_context *loop_context(Loop *loop);
 
 /* Called first by every callback that libwebsockets makes: the turn has begun, the clock is read. */
