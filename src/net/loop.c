@@ -270,8 +270,8 @@ Loop *loop_new(void)
     Loop *loop = calloc(1, sizeof *loop);
     if (!loop) return NULL;
     loop->armed_ms = HEAP_NEVER;
-    loop_block_sigpipe();
     if (!make_context(loop)) goto failed;
+    loop_block_sigpipe(); /* after libwebsockets, which ignores it */
     loop->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (loop->timer_fd < 0) goto failed;
     loop->timer_watch = loop_watch(loop, loop->timer_fd, on_timer_descriptor, NULL, loop);
