@@ -317,9 +317,9 @@ void client_request(Client *client, SessionRequest *request)
     session_request(client->session, now_ms(client), request);
 }
 
-void client_cancel(Client *client, uint64_t token)
+void client_cancel(Client *client, unsigned owner, uint64_t token)
 {
-    session_cancel(client->session, now_ms(client), token);
+    session_cancel(client->session, now_ms(client), owner, token);
 }
 
 void client_pause(Client *client, bool paused)

@@ -36,7 +36,7 @@ void client_resume(Client *client);
 
 /* Takes request->params. */
 void client_request(Client *client, SessionRequest *request);
-void client_cancel(Client *client, uint64_t token);
+void client_cancel(Client *client, unsigned owner, uint64_t token);
 
 /* Backpressure: stops and resumes reading. */
 void client_pause(Client *client, bool paused);

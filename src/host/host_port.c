@@ -1,18 +1,12 @@
 /* host_port.c - the apps' side of the host: each call of an app becomes one posted piece of work, each reply one message.
  *
- * A request needs no table on its way: the session knows it by app number and app token in one word,
- *
- *     | number + 1 : 16 | the app's token : 48 |
- *
- * and the reply brings both back. */
+ * A request needs no table on its way: the session knows it by the app's number and the app's token, and the reply brings both
+ * back. */
 #include "host/host_private.h"
 
 #include "protocol/json.h"
 
 #include <stdlib.h>
-
-#define TOKEN_BITS 48
-#define TOKEN_MASK ((UINT64_C(1) << TOKEN_BITS) - 1)
 
 typedef struct {
     LoopWork work;
@@ -40,11 +34,6 @@ static Post *post_of(LoopWork *work)
     return (Post *)(void *)((char *)work - offsetof(Post, work));
 }
 
-static uint64_t session_token(const HostApp *app, uint64_t token)
-{
-    return ((uint64_t)app->number + 1) << TOKEN_BITS | token;
-}
-
 /* --- requests -------------------------------------------------------------------------------------------------------------- */
 
 /* A host without a gateway answers as a session without a connection does. */
@@ -64,7 +53,8 @@ static void run_request(LoopWork *work)
     host->stats.requests++;
     host_arm_watch(host);
     if (host->client) {
-        SessionRequest forward = {.token = session_token(post->app, post->token),
+        SessionRequest forward = {.owner = (unsigned)post->app->number,
+                                  .token = post->token,
                                   .method = slice_make(post->text, post->size),
                                   .params = buffer_take(&request->params),
                                   .timeout_ms = request->timeout_ms,
@@ -82,7 +72,7 @@ static void run_request(LoopWork *work)
 static bool port_request(void *context, App *app, uint64_t token, AppRequest *request)
 {
     HostApp *host_app = context;
-    Post *post = token <= TOKEN_MASK ? post_new(host_app, run_request, request->method) : NULL;
+    Post *post = post_new(host_app, run_request, request->method);
 
     (void)app;
     if (!post) {
@@ -99,12 +89,10 @@ static bool port_request(void *context, App *app, uint64_t token, AppRequest *re
 void host_reply(void *context, const SessionReply *reply)
 {
     Host *host = context;
-    int number = (int)(reply->token >> TOKEN_BITS) - 1;
     Slice body = reply->ok ? reply->payload : reply->error;
 
     host->stats.replies++;
-    if (number < 0 || number >= host->app_count) return;
-    (void)router_push(host->router, number, message_response(reply->token & TOKEN_MASK, reply->ok, reply->last, body));
+    (void)router_push(host->router, (int)reply->owner, message_response(reply->token, reply->ok, reply->last, body));
 }
 
 static void run_cancel(LoopWork *work)
@@ -112,7 +100,7 @@ static void run_cancel(LoopWork *work)
     Post *post = post_of(work);
     Client *client = post->app->host->client;
 
-    if (client) client_cancel(client, session_token(post->app, post->token));
+    if (client) client_cancel(client, (unsigned)post->app->number, post->token);
     free(post);
 }
 

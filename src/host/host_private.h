@@ -15,7 +15,7 @@
 typedef struct {
     Host *host;
     App *app;
-    int number;             /* in the router; a request's session token has it in its upper 16 bits */
+    int number;             /* in the router; the owner of its requests in the session */
     LoopWork relief, ended; /* posted by the app's thread */
     atomic_bool relief_posted;
     atomic_bool awaited; /* the I/O thread stands still until the app's has loaded or ended: it need not post */

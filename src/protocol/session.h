@@ -58,7 +58,8 @@ typedef struct {
 } SessionConfig;
 
 typedef struct {
-    uint64_t token; /* the caller's name for it, unique among those that have not ended */
+    unsigned owner; /* on whose behalf; comes back with the reply */
+    uint64_t token; /* the owner's name for it, unique among those of it that have not ended */
     Slice method;
     Buffer params;      /* raw JSON object or empty; with BUFFER_FRAME_HEADROOM. The session takes it */
     int64_t timeout_ms; /* over all, also while it waits; 0: the default */
@@ -68,6 +69,7 @@ typedef struct {
 } SessionRequest;
 
 typedef struct {
+    unsigned owner;
     uint64_t token;
     bool last; /* the request has ended */
     bool ok;
@@ -150,7 +152,7 @@ void session_reading(Session *session, int64_t now_ms, bool reading);
 /* Takes request->params. The reply may come inside the call. */
 void session_request(Session *session, int64_t now_ms, SessionRequest *request);
 /* Ends it with CANCELLED unless it has ended; a response that comes later is counted as late. */
-void session_cancel(Session *session, int64_t now_ms, uint64_t token);
+void session_cancel(Session *session, int64_t now_ms, unsigned owner, uint64_t token);
 
 /* Time passed. Call at or after session_due_ms. */
 void session_time(Session *session, int64_t now_ms);

@@ -51,6 +51,7 @@ struct Pending {
     int64_t give_up_ms;    /* then TIMEOUT */
     int64_t connect_by_ms; /* then NOT_CONNECTED, unless ready; HEAP_NEVER if it does not apply */
     uint64_t token;
+    unsigned owner;
     Buffer frame; /* the request as it goes out; after that kept only to be sent again */
     char id[SESSION_ID_SIZE];
     bool final, resend;

@@ -64,11 +64,11 @@ static void prepend(Requests *requests, PendingList *list, Pending *pending)
 
 /* --- the table ---------------------------------------------------------------------------------------------------- */
 
-static Pending *find_by_token(const Requests *requests, uint64_t token)
+static Pending *find_by_token(const Requests *requests, unsigned owner, uint64_t token)
 {
-    for (HashNode *node = hash_first(&requests->by_token, hash_of_number(token)); node; node = hash_next(node)) {
+    for (HashNode *node = hash_first(&requests->by_token, hash_of_number(token + owner)); node; node = hash_next(node)) {
         Pending *pending = HEAP_OWNER(node, Pending, by_token);
-        if (pending->token == token) return pending;
+        if (pending->token == token && pending->owner == owner) return pending;
     }
     return NULL;
 }
@@ -108,7 +108,7 @@ static void free_pending(Requests *requests, Pending *pending)
 static bool enter_table(Requests *requests, Pending *pending, int64_t due_ms)
 {
     if (!hash_add(&requests->by_id, &pending->by_id, hash_of_slice(slice_of(pending->id)))) return false;
-    if (!hash_add(&requests->by_token, &pending->by_token, hash_of_number(pending->token))) goto no_token;
+    if (!hash_add(&requests->by_token, &pending->by_token, hash_of_number(pending->token + pending->owner))) goto no_token;
     if (!heap_add(&requests->deadlines, &pending->deadline, due_ms)) goto no_deadline;
     append(requests, &requests->line, pending);
     return true;
@@ -140,6 +140,7 @@ static void remember(Requests *requests, const Pending *pending, bool second)
 
 static void end_request(Session *session, Pending *pending, SessionReply reply, uint64_t *counter)
 {
+    reply.owner = pending->owner;
     reply.token = pending->token;
     reply.last = true;
     ++*counter;
@@ -167,7 +168,10 @@ static void end_with_error(Session *session, Pending *pending, const char *code,
 static void refuse(Session *session, SessionRequest *request, const char *code, const char *message, uint64_t *counter)
 {
     char error[ERROR_SIZE];
-    SessionReply reply = {.token = request->token, .last = true, .error = format_error(error, code, false, message)};
+    SessionReply reply = {.owner = request->owner,
+                          .token = request->token,
+                          .last = true,
+                          .error = format_error(error, code, false, message)};
     ++*counter;
     buffer_free(&request->params);
     session->sink.reply(session->sink.context, &reply);
@@ -259,6 +263,7 @@ void session_request(Session *session, int64_t now_ms, SessionRequest *request)
         refuse(session, request, "QUEUE_FULL", "no memory for the request", &status->ended_refused);
         return;
     }
+    pending->owner = request->owner;
     pending->token = request->token;
     pending->final = request->final;
     pending->resend = request->resend;
@@ -348,6 +353,7 @@ static void accept_request(Session *session, Pending *pending, const Frame *fram
     }
     pending->accepted = pending->told = true;
     session->requests.accepted_count++;
+    reply.owner = pending->owner;
     reply.token = pending->token;
     if (!told) session->sink.reply(session->sink.context, &reply);
 }
@@ -375,11 +381,11 @@ void session_answer(Session *session, const Frame *frame)
 
 /* --- ends without an answer --------------------------------------------------------------------------------------- */
 
-void session_cancel(Session *session, int64_t now_ms, uint64_t token)
+void session_cancel(Session *session, int64_t now_ms, unsigned owner, uint64_t token)
 {
     (void)now_ms;
     Requests *requests = &session->requests;
-    Pending *pending = find_by_token(requests, token);
+    Pending *pending = find_by_token(requests, owner, token);
     if (!pending) return;
     if (pending->list == &requests->flight) remember(requests, pending, false);
     cancel(session, pending);

@@ -29,6 +29,7 @@ typedef struct {
 
 typedef struct {
     uint64_t token;
+    unsigned owner;
     bool last, ok;
     char *text; /* payload or error */
 } RigReply;
@@ -109,8 +110,11 @@ static inline void rig_on_reply(void *context, const SessionReply *reply)
     Rig *rig = context;
     rig_check(rig->reply_count < RIG_LOG, "too many replies");
     rig_check(json_validate(reply->ok ? reply->payload : reply->error, NULL), "a reply that is no JSON");
-    rig->replies[rig->reply_count++] =
-        (RigReply){reply->token, reply->last, reply->ok, rig_copy(reply->ok ? reply->payload : reply->error)};
+    rig->replies[rig->reply_count++] = (RigReply){.token = reply->token,
+                                                  .owner = reply->owner,
+                                                  .last = reply->last,
+                                                  .ok = reply->ok,
+                                                  .text = rig_copy(reply->ok ? reply->payload : reply->error)};
     if (rig->in_reply) rig->in_reply(rig, reply);
 }
 

@@ -83,13 +83,13 @@ static inline void walk_meddle(Walk *walk)
     walk->depth++;
     switch (walk->meddling) {
     case 1: walk_request(walk); break;
-    case 2: session_cancel(walk->session, walk->now_ms, walk_byte(walk)); break;
+    case 2: session_cancel(walk->session, walk->now_ms, 0, walk_byte(walk)); break;
     case 3: walk_stop(walk); break;
     case 4: session_start(walk->session, walk->now_ms); break;
     case 5: session_resume(walk->session, walk->now_ms); break;
     case 6:
         walk_request(walk);
-        session_cancel(walk->session, walk->now_ms, walk->token_count - 1 - walk_byte(walk) % 4);
+        session_cancel(walk->session, walk->now_ms, 0, walk->token_count - 1 - walk_byte(walk) % 4);
         break;
     default: break;
     }
@@ -306,7 +306,7 @@ static inline void walk_step(Walk *walk)
     case 7: walk_answer(walk, "\"ok\":true,\"payload\":{\"status\":\"ok\"}"); break;
     case 8: walk_answer(walk, "\"result\":[]"); break;
     case 9: walk_answer(walk, "\"ok\":false"); break;
-    case 10: session_cancel(walk->session, walk->now_ms, walk_byte(walk)); break;
+    case 10: session_cancel(walk->session, walk->now_ms, 0, walk_byte(walk)); break;
     case 11: walk_time(walk, walk_byte(walk)); break;
     case 12: walk_time(walk, walk_byte(walk) * (int64_t)walk_byte(walk)); break;
     case 13: walk_time(walk, due_ms != HEAP_NEVER && due_ms > walk->now_ms ? due_ms - walk->now_ms : 0); break;

@@ -195,15 +195,15 @@ static void cancel_ends_it_wherever_it_is(void **state)
     rig_request(rig, 1);
     rig_request(rig, 2);
     rig_request(rig, 3);
-    session_cancel(rig->session, rig->now_ms, 2);
+    session_cancel(rig->session, rig->now_ms, 0, 2);
     expect_error(rig, 2, "CANCELLED");
     assert_false(was_sent(rig_last_reply(rig)));
     size_t writes = rig->write_count;
-    session_cancel(rig->session, rig->now_ms, 1);
+    session_cancel(rig->session, rig->now_ms, 0, 1);
     assert_true(was_sent(rig_last_reply(rig)));
     assert_int_equal(rig->write_count, writes + 1);
-    session_cancel(rig->session, rig->now_ms, 1);
-    session_cancel(rig->session, rig->now_ms, 99);
+    session_cancel(rig->session, rig->now_ms, 0, 1);
+    session_cancel(rig->session, rig->now_ms, 0, 99);
     assert_int_equal(rig->reply_count, 2);
     assert_int_equal(rig_status(rig).ended_cancelled, 2);
     expect_sum(rig);
@@ -265,7 +265,7 @@ static void meddle_in_reply(Rig *rig, const SessionReply *reply)
     if (!reply->last || token >= 100) return;
     rig_request(rig, token + 100);
     rig_request_with(rig, (SessionRequest){.token = token + 200, .wait_ms = 500}, "{}");
-    session_cancel(rig->session, rig->now_ms, token + 1);
+    session_cancel(rig->session, rig->now_ms, 0, token + 1);
 }
 
 static void expect_each_token_once(const Rig *rig)
@@ -288,7 +288,7 @@ static void replies_may_meddle_with_their_neighbours(void **state)
         case 0: rig_closed(rig, 1006, ""); break;
         case 1: session_stop(rig->session, rig->now_ms); break;
         case 2: rig_advance(rig, 1000); break;
-        case 3: session_cancel(rig->session, rig->now_ms, 5); break;
+        case 3: session_cancel(rig->session, rig->now_ms, 0, 5); break;
         }
         expect_sum(rig);
         expect_each_token_once(rig);

@@ -190,6 +190,33 @@ static void an_accepted_request_holds_no_slot(void **state)
     rig_free(rig);
 }
 
+/* Names are of the owner's making: all 64 bits of them come back, and two owners may use the same. */
+static void owners_do_not_share_names(void **state)
+{
+    Rig *rig = rig_ready(&(SessionConfig){0});
+    uint64_t token = UINT64_MAX;
+
+    (void)state;
+    rig_request_with(rig, (SessionRequest){.owner = 0, .token = token}, "{}");
+    rig_request_with(rig, (SessionRequest){.owner = 65534, .token = token}, "{}");
+    rig_answer_last(rig, "2");
+    assert_int_equal(rig_last_reply(rig)->owner, 65534);
+    assert_true(rig_last_reply(rig)->token == token);
+
+    rig_request_with(rig, (SessionRequest){.owner = 1, .token = token}, "{}");
+    session_cancel(rig->session, rig->now_ms, 2, token);
+    assert_int_equal(rig->reply_count, 1);
+    session_cancel(rig->session, rig->now_ms, 0, token);
+    assert_int_equal(rig->reply_count, 2);
+    assert_int_equal(rig_last_reply(rig)->owner, 0);
+    assert_true(rig_last_reply(rig)->token == token);
+    assert_int_equal(rig_status(rig).in_flight, 1);
+    rig_answer_last(rig, "1");
+    assert_int_equal(rig_last_reply(rig)->owner, 1);
+    expect_sum(rig);
+    rig_free(rig);
+}
+
 /* --- responses to nothing ----------------------------------------------------------------------------------------- */
 
 static void late_and_unknown_responses_are_counted(void **state)
@@ -207,7 +234,7 @@ static void late_and_unknown_responses_are_counted(void **state)
     assert_int_equal(rig_status(rig).unknown_responses, 1);
 
     rig_request(rig, 2);
-    session_cancel(rig->session, rig->now_ms, 2);
+    session_cancel(rig->session, rig->now_ms, 0, 2);
     expect_error(rig, 2, "CANCELLED");
     rig_answer_last(rig, "{}");
     assert_int_equal(rig_status(rig).late_responses, 2);
@@ -307,7 +334,7 @@ static void the_line_is_bounded_in_bytes(void **state)
     expect_error(rig, 7, "QUEUE_FULL");
     rig_request(rig, 8);
     assert_int_equal(rig_status(rig).in_line, 7);
-    session_cancel(rig->session, rig->now_ms, 3);
+    session_cancel(rig->session, rig->now_ms, 0, 3);
     rig_request_with(rig, (SessionRequest){.token = 9}, params);
     assert_int_equal(rig_status(rig).in_line, 7);
     free(params);
@@ -435,6 +462,7 @@ int main(void)
         cmocka_unit_test(the_rest_waits_in_line_in_order),
         cmocka_unit_test(the_default_is_128_in_flight),
         cmocka_unit_test(the_line_is_bounded_in_bytes),
+        cmocka_unit_test(owners_do_not_share_names),
         cmocka_unit_test(a_request_over_the_policy_is_not_sent),
         cmocka_unit_test(a_request_times_out_in_flight_and_in_line),
         cmocka_unit_test(not_connected_is_an_error_at_once_or_after_wait),
