@@ -64,9 +64,14 @@ static void prepend(Requests *requests, PendingList *list, Pending *pending)
 
 /* --- the table ---------------------------------------------------------------------------------------------------- */
 
+static uint64_t hash_of_name(unsigned owner, uint64_t token)
+{
+    return hash_of_number(token + owner);
+}
+
 static Pending *find_by_token(const Requests *requests, unsigned owner, uint64_t token)
 {
-    for (HashNode *node = hash_first(&requests->by_token, hash_of_number(token + owner)); node; node = hash_next(node)) {
+    for (HashNode *node = hash_first(&requests->by_token, hash_of_name(owner, token)); node; node = hash_next(node)) {
         Pending *pending = HEAP_OWNER(node, Pending, by_token);
         if (pending->token == token && pending->owner == owner) return pending;
     }
@@ -107,8 +112,9 @@ static void free_pending(Requests *requests, Pending *pending)
 /* False: no memory, and nothing has changed. */
 static bool enter_table(Requests *requests, Pending *pending, int64_t due_ms)
 {
+    uint64_t name_hash = hash_of_name(pending->owner, pending->token);
     if (!hash_add(&requests->by_id, &pending->by_id, hash_of_slice(slice_of(pending->id)))) return false;
-    if (!hash_add(&requests->by_token, &pending->by_token, hash_of_number(pending->token + pending->owner))) goto no_token;
+    if (!hash_add(&requests->by_token, &pending->by_token, name_hash)) goto no_token;
     if (!heap_add(&requests->deadlines, &pending->deadline, due_ms)) goto no_deadline;
     append(requests, &requests->line, pending);
     return true;

@@ -42,7 +42,8 @@ static int set_up(void **state)
     world.host = host_new(world.loop, world.log, &(HostSink){.context = &world, .ended = never_ends});
     world.inbox = inbox_new(&(InboxLimits){0}, NULL, NULL);
     world.app = (HostApp){.host = world.host, .number = router_add(world.host->router, world.inbox)};
-    world.host->apps = malloc(sizeof *world.host->apps); /* freed with the host; the app in it is not: it is not counted */
+    world.host->apps =
+        malloc(sizeof *world.host->apps); /* freed with the host; the app in it is not: it is not counted */
     assert_non_null(world.host->apps);
     world.host->apps[0] = &world.app;
     world.port = host_port(&world.app);
