@@ -23,7 +23,9 @@ A test file is named after the promise it keeps. It is Lua in sections, and the 
                                       scenario
     --! after SIGTERM                 what is expected below comes only then
 
-A line of Lua that luacheck should not see (it takes the whole file for one chunk) has `--| ` in front. An app prints with print(…), which is the log at level info. Recordings are in the folder os.getenv "FIXTURES". All output is read as it comes; nothing sleeps.
+An app prints with print(…), which is the log at level info. luacheck takes the whole file for one chunk: a line of Lua that
+it should not see has `--| ` in front. Recordings are in the folder os.getenv "FIXTURES". All output is read as it comes;
+nothing sleeps.
 """
 import argparse
 import difflib
@@ -43,7 +45,7 @@ TOKEN = "token-of-the-tests"
 SINGLE = {"exit": "0", "ends": "", "timeout": "45"}
 MANY = {"sim", "run", "env", "log", "not-log", "SIGHUP", "restart"}
 FIXTURES = pathlib.Path(__file__).resolve().parent.parent / "fixtures"  # a scenario finds it in the environment
-SHOWN = 80  # lines of each log, when a test fails
+SHOWN = 40  # lines of each log, when a test fails
 GRACE_S = 20  # to end, on top of the timeout
 
 
@@ -62,7 +64,7 @@ class Test:
         self.files = {}     # path -> text
         self.expected = {}  # name -> lines
         self.early = None   # how many lines of each, and how many patterns, are expected before SIGTERM; None: all
-        self.parse(path.read_text().splitlines())
+        self.parse(path.read_text(encoding="utf-8").splitlines())
 
     def parse(self, lines):
         take = None
@@ -99,7 +101,9 @@ class Test:
         return None
 
     def begin_file(self, path, number):
-        lines = self.files[path] = [""] * number  # line numbers stay those of the test file
+        lines = self.files[path] = []
+        if path.endswith(".lua"):
+            lines += [""] * number  # line numbers stay those of the test file
         return lambda line, _: lines.append(line.removeprefix("--| "))
 
     def take_expected(self, expected, line, number):
@@ -125,7 +129,8 @@ class Program:
         self.lines, self.entries = [], []
         self.changed = changed
         self.process = subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8",
+                                        errors="replace")
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
 
@@ -172,7 +177,7 @@ class Run:
         for name, lines in test.files.items():
             path = self.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("\n".join(lines) + "\n")
+            path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def start(self, *arguments, **environment):
         clean = {key: value for key, value in os.environ.items()
