@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static const Command *const commands[] = {&command_run,   &command_call,   &command_tail,
-                                          &command_check, &command_device, &command_sim, &command_demo};
+static const Command *const commands[] = {&command_run,    &command_call, &command_tail, &command_check,
+                                          &command_device, &command_sim,  &command_demo};
 
 #define COMMAND_COUNT (sizeof commands / sizeof *commands)
 

@@ -15,6 +15,7 @@ static sem_t slow_names;
 
 typedef int Getaddrinfo(const char *host, const char *service, const struct addrinfo *hints, struct addrinfo **found);
 
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): the C library's names are reserved ones */
 int getaddrinfo(const char *host, const char *service, const struct addrinfo *hints, struct addrinfo **found)
 {
     Getaddrinfo *real;

@@ -129,8 +129,8 @@ static int blast(conn *c, span params)
     if (nb > c->count) nb = c->count;
     char *buf = malloc(nb * (per + 1024));
     size_t len = 0;
-    size_t *sa = malloc(nb * sizeof *sa), *sb = malloc(nb * sizeof *sb), *end = malloc(nb * sizeof *end);
-    unsigned *add = malloc(nb * sizeof *add);
+    size_t *sa = calloc(nb, sizeof *sa), *sb = calloc(nb, sizeof *sb), *end = calloc(nb, sizeof *end);
+    unsigned *add = calloc(nb, sizeof *add);
     for (size_t i = 0; i < nb; i++) {
         event v = ev_build(c->size, c->kind, key, (unsigned)i);
         len += ws_head((unsigned char *)buf + len, 1, v.n);
@@ -307,7 +307,8 @@ out:
 
 int main(int argc, char **argv)
 {
-    int port = argc > 1 ? atoi(argv[1]) : 18789, s = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+    long port = argc > 1 ? strtol(argv[1], NULL, 10) : 18789;
+    int s = socket(AF_INET, SOCK_STREAM, 0), one = 1;
     struct sockaddr_in a = {
         .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     signal(SIGPIPE, SIG_IGN);
