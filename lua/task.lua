@@ -15,7 +15,7 @@ end
 
 -- An error with its place in the child; an err table stays what it is, so that the parent can look at its code.
 local function with_traceback(err)
-  return traceback(err, 2)
+  return type(err) == "string" and traceback(err, 2) or err
 end
 
 local function run_child(group, key, fn, settle)

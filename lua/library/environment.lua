@@ -10,7 +10,8 @@
 --
 -- **Source text only.** `load`, `loadfile`, `dofile` and `require` refuse bytecode, whatever their mode says: it is not verified. `loadfile` and `dofile` want a file name.
 --
--- **Refused**: `os.exit` and `os.setlocale` with a locale (they belong to the whole process), and of `debug` everything but `traceback`, `getinfo` and `getlocal`.
+-- **Refused**: `os.exit` and `os.setlocale` with a locale (they belong to the whole process), and of `debug` everything but `traceback`, `getinfo` and `getlocal`,
+-- which show of functions in C no more than their names. `coroutine.resume` and `coroutine.close` refuse the coroutine of a task: it goes on when what it waits for is there.
 -- `io`, `os.execute` and C modules are there; what they wait for, the app waits for.
 
 ---Writes its arguments to the log, at level info, with tabs between them.

@@ -2,8 +2,11 @@
  *
  * An app shares the process with others, so it cannot end it or change its locale. Source text is all that is loaded:
  * bytecode is not verified, and a crafted one can do anything. Of `debug` stays what looks (traceback, getinfo,
- * getlocal); what reaches into C functions, metatables or the registry could break the bindings' memory. */
+ * getlocal); what reaches into C functions, metatables or the registry could break the bindings' memory. The coroutine of
+ * a task is resumed by the scheduler and by nobody else. */
 #include "api/support.h"
+
+#include <limits.h>
 
 /* Upvalue: what to say. */
 static int refuse(lua_State *L)
@@ -17,6 +20,63 @@ static void refuse_field(lua_State *L, const char *name, const char *message)
     lua_pushstring(L, message);
     lua_pushcclosure(L, refuse, 1);
     lua_setfield(L, -2, name);
+}
+
+/* In each field of the global table `name` the wrapper takes the place of the function, and has that as upvalue 1. */
+static void wrap(lua_State *L, const char *name, const luaL_Reg *wrappers)
+{
+    lua_getglobal(L, name);
+    for (; wrappers->name; wrappers++) {
+        lua_getfield(L, -1, wrappers->name);
+        lua_pushcclosure(L, wrappers->func, 1);
+        lua_setfield(L, -2, wrappers->name);
+    }
+    lua_pop(L, 1);
+}
+
+/* Calls the standard function that is upvalue 1 with the arguments on the stack. */
+static int call_original(lua_State *L)
+{
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+    return lua_gettop(L);
+}
+
+/* Calls the standard function of `debug` that is upvalue 1; a level of this stack counts from the wrapper, not from it. */
+static int call_looker(lua_State *L)
+{
+    int level = lua_isthread(L, 1) ? 2 : 1;
+    bool own_stack = level == 1 || lua_tothread(L, 1) == L;
+    if (own_stack && lua_isinteger(L, level) && lua_tointeger(L, level) >= 0) {
+        lua_pushinteger(L, lua_tointeger(L, level) < INT_MAX ? lua_tointeger(L, level) + 1 : INT_MAX);
+        lua_replace(L, level);
+    }
+    return call_original(L);
+}
+
+/* [thread,] level or function [, what]. The functions of the host that stand on the stack are not for the script to call: they
+ * take pointers. */
+static int get_info(lua_State *L)
+{
+    bool asked_for_it = lua_isfunction(L, lua_isthread(L, 1) ? 2 : 1);
+    int results = call_looker(L);
+    if (asked_for_it || !lua_istable(L, -1)) return results;
+    lua_getfield(L, -1, "func");
+    bool hide = lua_iscfunction(L, -1);
+    lua_pop(L, 1);
+    if (!hide) return results;
+    lua_pushnil(L);
+    lua_setfield(L, -2, "func");
+    return results;
+}
+
+/* [thread,] level or function, number. Nor are the values that they work with. */
+static int get_local(lua_State *L)
+{
+    int results = call_looker(L);
+    bool hide = lua_type(L, 1) == LUA_TSTRING && strcmp(lua_tostring(L, 1), "(C temporary)") == 0;
+    return hide ? 0 : results;
 }
 
 static void restrict_debug(lua_State *L)
@@ -42,16 +102,13 @@ static void restrict_debug(lua_State *L)
 
 /* --- text only ---------------------------------------------------------------------------------------------------- */
 
-/* Calls the standard function that is upvalue 1 with mode "t" as argument `mode`. */
+/* The standard function that is upvalue 1 with mode "t" as argument `mode`. */
 static int call_for_text(lua_State *L, int mode)
 {
     if (lua_gettop(L) < mode) lua_settop(L, mode);
     lua_pushliteral(L, "t");
     lua_replace(L, mode);
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_insert(L, 1);
-    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-    return lua_gettop(L);
+    return call_original(L);
 }
 
 /* chunk [, name [, mode [, env]]] */
@@ -83,11 +140,26 @@ static int do_file(lua_State *L)
     return done_file(L, LUA_OK, 0);
 }
 
-static void wrap(lua_State *L, const char *name, lua_CFunction wrapper)
+/* --- coroutines ---------------------------------------------------------------------------------------------------- */
+
+/* coroutine, … : a task waits for something that will come, and finds its stack as it left it. Upvalue: the original */
+static int resume(lua_State *L)
 {
-    lua_getglobal(L, name);
-    lua_pushcclosure(L, wrapper, 1);
-    lua_setglobal(L, name);
+    lua_State *coroutine = lua_tothread(L, 1);
+    if (coroutine && task_owns(coroutine)) {
+        lua_pushboolean(L, 0);
+        lua_pushliteral(L, "cannot resume a task: it goes on when what it waits for is there");
+        return 2;
+    }
+    return call_original(L);
+}
+
+/* coroutine. Upvalue: the original */
+static int close(lua_State *L)
+{
+    lua_State *coroutine = lua_tothread(L, 1);
+    if (coroutine && task_owns(coroutine)) return luaL_error(L, "cannot close a task: use its method cancel");
+    return call_original(L);
 }
 
 /* --- the process -------------------------------------------------------------------------------------------------- */
@@ -103,6 +175,9 @@ static int set_locale(lua_State *L)
 
 void stdlib_restrict(lua_State *L)
 {
+    static const luaL_Reg loaders[] = {{"load", load_text}, {"loadfile", load_file}, {NULL, NULL}};
+    static const luaL_Reg lookers[] = {{"getinfo", get_info}, {"getlocal", get_local}, {NULL, NULL}};
+    static const luaL_Reg guards[] = {{"resume", resume}, {"close", close}, {NULL, NULL}};
     lua_getglobal(L, "os");
     refuse_field(L, "exit",
                  "os.exit is refused inside an app: the host and its other apps go on. To stop handling events, cancel "
@@ -111,9 +186,10 @@ void stdlib_restrict(lua_State *L)
     lua_pushcfunction(L, set_locale);
     lua_setfield(L, -2, "setlocale");
     lua_pop(L, 1);
-    wrap(L, "load", load_text);
-    wrap(L, "loadfile", load_file);
+    wrap(L, "_G", loaders);
+    wrap(L, "coroutine", guards);
     lua_pushcfunction(L, do_file);
     lua_setglobal(L, "dofile");
     restrict_debug(L);
+    wrap(L, "debug", lookers);
 }

@@ -48,6 +48,9 @@ uint64_t task_start(lua_State *L, int args, const char *what);
 /* 0 in the main chunk and in coroutines that the script made itself. */
 uint64_t task_current(lua_State *L);
 
+/* Whether a coroutine is one that runs tasks: nobody but the scheduler may resume or close it. */
+bool task_owns(lua_State *coroutine);
+
 /* Waiting, in two steps: `id = task_wait_begin(L, who)` names the wait, `return task_wait(L)` waits. What task_wake gives are the
  * results of the C function that returned task_wait. `who` is for the error that is raised where nothing can wait: "gw.send". */
 uint64_t task_wait_begin(lua_State *L, const char *who);

@@ -122,6 +122,7 @@ const char *generation_label(Generation *generation,
                              const char *text);                   /* a copy that lives as long; NULL without memory */
 void generation_doing(Generation *generation, const char *label); /* a step into Lua begins (NULL: ended) */
 
+void tasks_init(lua_State *L);    /* of a new state: before the first coroutine is made */
 Task *task_acquire(lua_State *L); /* a task with an empty stack, running nothing; may raise */
 void task_begin(Generation *generation, Task *task, Lane *lane, const char *what,
                 int args); /* its stack: function, args. Steps into it */

@@ -45,6 +45,23 @@ lua_State *task_stack(Task *task)
     return task->L;
 }
 
+/* The task that a coroutine belongs to is noted in the space that Lua keeps for its host in front of each. A coroutine of the script
+ * gets a copy of what the main one has there, which is NULL. */
+static Task **owner_of(lua_State *coroutine)
+{
+    return lua_getextraspace(coroutine);
+}
+
+void tasks_init(lua_State *L)
+{
+    *owner_of(L) = NULL;
+}
+
+bool task_owns(lua_State *coroutine)
+{
+    return *owner_of(coroutine) != NULL;
+}
+
 static uint64_t new_name(Tasks *tasks, size_t slot)
 {
     return ++tasks->next_serial << SLOT_BITS | slot;
@@ -119,6 +136,7 @@ Task *task_acquire(lua_State *L)
     if (!task->L) {
         lua_State *coroutine = lua_newthread(L);
         task->thread_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+        *owner_of(coroutine) = task;
         task->L = coroutine;
     }
     /* Nothing raises from here on, so the task is not lost between the lists. */
@@ -132,6 +150,7 @@ Task *task_acquire(lua_State *L)
 
 static void drop_coroutine(Generation *generation, Task *task)
 {
+    *owner_of(task->L) = NULL; /* the script may still hold it */
     luaL_unref(generation->L, LUA_REGISTRYINDEX, task->thread_ref);
     task->thread_ref = LUA_NOREF;
     task->L = NULL;

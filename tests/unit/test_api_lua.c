@@ -37,6 +37,29 @@ static void what_would_reach_beyond_the_app_is_refused(void **state)
               "log.info('done')");
 }
 
+/* A key function is called by C functions of the host; what they are and hold stays theirs. */
+static void the_host_on_the_stack_is_not_for_scripts(void **state)
+{
+    (void)state;
+    Rig *rig = rig_new();
+    rig_run(rig, "local look\n"
+                 "function look()\n"
+                 "  local info = debug.getinfo(2)\n"
+                 "  assert(info.what == 'C' and info.func == nil)\n"
+                 "  assert(debug.getlocal(2, 1) == nil)\n"
+                 "  assert(debug.getinfo(1, 'f').func == look and debug.getinfo(print, 'f').func == print)\n"
+                 "  assert(debug.getinfo(99) == nil)\n"
+                 "  local name, value = debug.getlocal(1, 1)\n"
+                 "  assert(name == 'info' and value == info)\n"
+                 "  log.info('looked')\n"
+                 "end\n"
+                 "gw.on('agent', function() log.info('done') end, { key = look })");
+    rig_event(rig, "agent", "{}");
+    rig_await_log(rig, "info done");
+    assert_non_null(strstr(rig->log, "info looked"));
+    rig_free(rig);
+}
+
 static void bytecode_is_not_loaded(void **state)
 {
     (void)state;
@@ -266,6 +289,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(undefined_globals_raise),
         cmocka_unit_test(what_would_reach_beyond_the_app_is_refused),
+        cmocka_unit_test(the_host_on_the_stack_is_not_for_scripts),
         cmocka_unit_test(bytecode_is_not_loaded),
         cmocka_unit_test(require_looks_in_the_folder_first),
         cmocka_unit_test(cjson_is_there),

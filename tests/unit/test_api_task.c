@@ -54,6 +54,29 @@ static void cancel_ends_the_wait_once(void **state)
               "end)");
 }
 
+/* The scheduler counts on finding a coroutine as it left it. */
+static void nobody_else_resumes_a_task(void **state)
+{
+    (void)state;
+    rig_check("gw.on('@start', function()\n"
+              "  local co, seen\n"
+              "  local t = task.spawn(function() co = coroutine.running() seen = select(2, task.sleep(100)).code end)\n"
+              "  task.sleep(0)\n"
+              "  t:cancel()\n"
+              "  local ok, message = coroutine.resume(co, 1, 2, 3)\n"
+              "  assert(not ok and message:find('cannot resume a task', 1, true), message)\n"
+              "  ok, message = pcall(coroutine.close, co)\n"
+              "  assert(not ok and message:find('cannot close a task', 1, true), message)\n"
+              "  task.sleep(0)\n"
+              "  assert(seen == 'CANCELLED')\n"
+              "  assert(not coroutine.resume(co))\n"
+              "  local own = coroutine.create(function(x) return coroutine.yield(x) end)\n"
+              "  assert(select(2, coroutine.resume(own, 1)) == 1 and coroutine.close(own))\n"
+              "  assert(not pcall(coroutine.resume, 1) and not pcall(coroutine.close))\n"
+              "  log.info('done')\n"
+              "end)");
+}
+
 static void pcall_works_over_a_wait(void **state)
 {
     (void)state;
@@ -99,6 +122,9 @@ static void the_first_failure_ends_all(void **state)
               "  assert(other == 'CANCELLED')\n"
               "  ok, err = pcall(task.all, { function() error({ code = 'TABLE' }) end })\n"
               "  assert(not ok and err.code == 'TABLE')\n"
+              "  local thread = coroutine.create(print)\n"
+              "  ok, err = pcall(task.all, { function() error(thread) end })\n"
+              "  assert(not ok and err == thread)\n"
               "  local ran = false\n"
               "  pcall(task.all, { function() error('at once') end, function() task.sleep(0) ran = true end })\n"
               "  task.sleep(0.005)\n"
@@ -271,6 +297,7 @@ int main(void)
         cmocka_unit_test(spawn_and_sleep),
         cmocka_unit_test(a_task_of_the_main_chunk_runs_after_it),
         cmocka_unit_test(cancel_ends_the_wait_once),
+        cmocka_unit_test(nobody_else_resumes_a_task),
         cmocka_unit_test(pcall_works_over_a_wait),
         cmocka_unit_test(all_gives_a_result_for_each_key),
         cmocka_unit_test(the_first_failure_ends_all),
