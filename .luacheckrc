@@ -27,5 +27,6 @@ files["lua/library"] = {
 local scenario = { read_globals = { "sim" } }
 files["examples/scenarios"] = scenario
 files["lua/demo/gateway.lua"] = scenario
+files["tests/soak"] = scenario
 -- In a Lua test the sections are files of their own, which luacheck cannot know.
 files["tests/lua"] = { read_globals = { "sim" }, max_comment_line_length = false, ignore = { "411", "421", "431" } }

@@ -262,6 +262,7 @@ static void finish(void *context)
 
     if (host->state == HOST_ENDED) return;
     host->state = HOST_ENDED;
+    host_tell_counters(host);
     host->sink.ended(host->sink.context, host->clean);
 }
 

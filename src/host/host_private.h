@@ -66,6 +66,9 @@ void host_watch(void *context); /* of the timer */
 void host_arm_watch(Host *host);
 void host_release_all(Host *host);
 
+/* host_counters.c: what was counted, into the log. */
+void host_tell_counters(const Host *host);
+
 /* host.c */
 void host_app_ended(HostApp *app);
 
