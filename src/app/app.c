@@ -95,14 +95,17 @@ void app_stop(App *app)
 
 static void read_steps(App *app, int64_t now_ms, AppStatus *out)
 {
-    const char *doing = atomic_load(&app->generation->doing);
-    unsigned long long steps = atomic_load(&app->generation->steps);
+    Generation *generation = app->generation;
+    unsigned long long steps = atomic_load(&generation->steps);
+    pthread_mutex_lock(&generation->lock); /* so that its label stays */
+    const char *doing = atomic_load(&generation->doing);
+    if (doing) snprintf(out->running, sizeof out->running, "%s", doing);
+    pthread_mutex_unlock(&generation->lock);
     if (steps != app->seen_steps || !doing) {
         app->seen_steps = steps;
         app->seen_ms = now_ms;
     }
     out->busy_ms = now_ms - app->seen_ms;
-    if (doing) snprintf(out->running, sizeof out->running, "%s", doing);
 }
 
 void app_status(App *app, int64_t now_ms, AppStatus *out)

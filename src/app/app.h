@@ -56,7 +56,7 @@ typedef struct {
         dropped; /* handler calls that ended, of them with an error; events dropped at a handler's `queue` bound or at stop */
     InboxStats inbox;
 } AppStatus;
-void app_status(App *app, int64_t now_ms, AppStatus *out); /* any thread */
+void app_status(App *app, int64_t now_ms, AppStatus *out); /* always on the same thread: it keeps what it saw last */
 
 /* After port->ended: waits for the thread and frees all. An app that never ended is left alone (false): the process is about to go. */
 bool app_free(App *app);

@@ -77,20 +77,9 @@ void generation_log(Generation *generation, LogLevel level, Slice message, Slice
     port->log(port->context, generation->config->name, level, message, fields);
 }
 
-const char *generation_label(Generation *generation, const char *text)
-{
-    size_t size = strlen(text) + 1;
-    Label *label = malloc(sizeof *label + size);
-    if (!label) return NULL;
-    memcpy(label->text, text, size);
-    label->next = generation->labels;
-    generation->labels = label;
-    return label->text;
-}
-
 void generation_doing(Generation *generation, const char *label)
 {
-    atomic_store_explicit(&generation->doing, label, memory_order_relaxed);
+    atomic_store_explicit(&generation->doing, label, memory_order_release); /* with its text */
     atomic_store_explicit(&generation->steps, atomic_load_explicit(&generation->steps, memory_order_relaxed) + 1,
                           memory_order_relaxed);
 }
@@ -375,10 +364,6 @@ static void free_all(Generation *generation)
     tasks_free(generation);
     heap_free(&generation->timers);
     message_unref(generation->connection);
-    for (Label *next, *label = generation->labels; label; label = next) {
-        next = label->next;
-        free(label);
-    }
     pthread_cond_destroy(&generation->changed);
     pthread_mutex_destroy(&generation->lock);
     free(generation->folder);

@@ -36,20 +36,14 @@ struct Lane {
 struct Handler {
     Handler *next;
     uint64_t id;
-    char *pattern;                     /* as registered */
     size_t pattern_size;               /* of what has to be equal: without the '*' of a prefix */
     bool prefix, removed, wants_event; /* wants_event: the function takes a second argument */
     HandlerOptions options;
     int function_ref, key_ref, lanes_ref; /* lanes_ref: a table key -> Lane userdata, for keyed handlers */
     Lane lane;                            /* of handlers without a key, and of events whose key is nil */
-    size_t uses;       /* calls that run, events that wait; the handler is freed when it is removed and unused */
-    const char *label; /* `agent (watch.lua:12)`, lives as long as the generation */
-};
-
-typedef struct Label Label; /* texts that another thread may read, kept until the generation is freed */
-struct Label {
-    Label *next;
-    char text[];
+    size_t uses;    /* calls that run, events that wait; the handler is freed when it is removed and unused */
+    char label[96]; /* `agent (watch.lua:12)`; another thread may read it: see Generation.doing */
+    char pattern[]; /* as registered */
 };
 
 /* --- tasks.c ------------------------------------------------------------------------------------------------------------------- */
@@ -89,7 +83,6 @@ struct Generation {
     size_t delivering;     /* > 0: the list of handlers is being walked, nothing is freed from it */
     bool handlers_removed; /* there is something to free */
     Lane *draining_first, **draining_last;
-    Label *labels;
 
     Message *connection; /* the last MESSAGE_CONNECTION */
     bool stopping;
@@ -97,12 +90,13 @@ struct Generation {
     int64_t stop_due_ms;
 
     /* Read by other threads. */
-    _Atomic(const char *) doing; /* label of the running handler or kind of task; NULL: idle */
+    _Atomic(const char *)
+        doing;           /* label of the running handler or kind of task; NULL: idle. Its text is read under the lock */
     atomic_ullong steps; /* grows with every step into Lua: the same value twice with `doing` set is one long call */
     atomic_ullong handled, errors, dropped;
 
     pthread_t thread;
-    pthread_mutex_t lock; /* the two below */
+    pthread_mutex_t lock; /* of the two below; and no label is freed without it */
     pthread_cond_t changed;
     GenerationState state;
     bool go;
@@ -118,8 +112,6 @@ void generation_free(Generation *generation); /* joins the thread */
 /* A C function with `argument` as light userdata, in a protected call on the main coroutine; an error is logged and counted. */
 bool generation_protect(Generation *generation, lua_CFunction function, void *argument, const char *what);
 void generation_error(Generation *generation, const char *what, const char *traceback);
-const char *generation_label(Generation *generation,
-                             const char *text);                   /* a copy that lives as long; NULL without memory */
 void generation_doing(Generation *generation, const char *label); /* a step into Lua begins (NULL: ended) */
 
 void tasks_init(lua_State *L);    /* of a new state: before the first coroutine is made */

@@ -4,7 +4,6 @@
 
 #include <lauxlib.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 static bool is_host_event(Slice name)
 {
@@ -20,21 +19,26 @@ bool handler_matches(const Handler *handler, Slice name)
     return name.size >= handler->pattern_size && memcmp(name.data, handler->pattern, handler->pattern_size) == 0;
 }
 
-static Handler *handler_new(Generation *generation, Slice pattern, const HandlerOptions *options)
+static size_t block_bytes(size_t pattern_size, bool prefix)
 {
-    Handler *handler = calloc(1, sizeof *handler);
-    char *text = malloc(pattern.size + 1);
-    if (!handler || !text) {
-        free(handler);
-        free(text);
-        return NULL;
+    return sizeof(Handler) + pattern_size + prefix + 1;
+}
+
+/* Handlers weigh on the app's memory as what Lua holds does: a script that registers without end meets its limit. */
+static Handler *handler_new(lua_State *L, Slice pattern, const HandlerOptions *options)
+{
+    Generation *generation = generation_of(L);
+    bool prefix = pattern.size > 0 && pattern.data[pattern.size - 1] == '*';
+    size_t pattern_size = pattern.size - prefix, size = block_bytes(pattern_size, prefix);
+    Handler *handler = memory_resize(&generation->memory, NULL, 0, size);
+    if (!handler) {
+        lua_gc(L, LUA_GCCOLLECT);
+        handler = memory_resize(&generation->memory, NULL, 0, size);
     }
-    memcpy(text, pattern.data, pattern.size);
-    handler->prefix = pattern.size > 0 && pattern.data[pattern.size - 1] == '*';
-    handler->pattern_size = pattern.size - handler->prefix;
-    text[pattern.size] = 0;
-    handler->pattern = text;
-    handler->options = *options;
+    if (!handler) return NULL;
+    *handler = (Handler){.prefix = prefix, .pattern_size = pattern_size, .options = *options};
+    memcpy(handler->pattern, pattern.data, pattern.size);
+    handler->pattern[pattern.size] = 0;
     if (handler->options.concurrency == 0) handler->options.concurrency = 1;
     handler->function_ref = handler->key_ref = handler->lanes_ref = LUA_NOREF;
     handler->lane = (Lane){.handler = handler, .key_ref = LUA_NOREF};
@@ -43,15 +47,14 @@ static Handler *handler_new(Generation *generation, Slice pattern, const Handler
 }
 
 /* `agent (watch.lua:12)` of the function at `index`; and whether it takes a second argument. */
-static void describe(lua_State *L, Generation *generation, Handler *handler, int index)
+static void describe(lua_State *L, Handler *handler, int index)
 {
     lua_Debug info;
-    char text[96];
     lua_pushvalue(L, index);
     lua_getinfo(L, ">Su", &info);
     handler->wants_event = info.nparams >= 2 || info.isvararg;
-    snprintf(text, sizeof text, "%.40s (%.40s:%d)", handler->pattern, info.short_src, info.linedefined);
-    handler->label = generation_label(generation, text);
+    snprintf(handler->label, sizeof handler->label, "%.40s (%.40s:%d)", handler->pattern, info.short_src,
+             info.linedefined);
 }
 
 static void refer(lua_State *L, Handler *handler, int index, int key_index)
@@ -77,15 +80,14 @@ uint64_t handler_add(lua_State *L, Slice pattern, int index, int key_index, cons
     Generation *generation = generation_of(L);
     index = lua_absindex(L, index);
     if (key_index) key_index = lua_absindex(L, key_index);
-    Handler *handler = handler_new(generation, pattern, options);
+    Handler *handler = handler_new(L, pattern, options);
     if (!handler) luaL_error(L, "not enough memory for another handler");
     /* Linked first: if what follows raises, the list owns it, and as a removed one it is freed with the next sweep. */
     handler->removed = generation->handlers_removed = true;
     *generation->handlers_last = handler;
     generation->handlers_last = &handler->next;
     refer(L, handler, index, key_index);
-    describe(L, generation, handler, index);
-    if (!handler->label) luaL_error(L, "not enough memory for another handler");
+    describe(L, handler, index);
     handler->removed = false;
     if (!generation_loading(generation)) tell_port(generation, handler, true);
     return handler->id;
@@ -120,8 +122,9 @@ static void handler_free(Generation *generation, Handler *handler)
     luaL_unref(generation->L, LUA_REGISTRYINDEX, handler->function_ref);
     luaL_unref(generation->L, LUA_REGISTRYINDEX, handler->key_ref);
     luaL_unref(generation->L, LUA_REGISTRYINDEX, handler->lanes_ref);
-    free(handler->pattern);
-    free(handler);
+    pthread_mutex_lock(&generation->lock);
+    memory_resize(&generation->memory, handler, block_bytes(handler->pattern_size, handler->prefix), 0);
+    pthread_mutex_unlock(&generation->lock);
 }
 
 void handlers_sweep(Generation *generation)

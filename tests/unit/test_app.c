@@ -505,6 +505,8 @@ static void memory_without_end_is_an_error_of_that_handler(void **state)
     await_note(&bench.world, "ok1");
     assert_non_null(strstr(bench.world.errors, "not enough memory"));
     assert_non_null(strstr(bench.world.errors, "4 MiB"));
+    send_event(&bench, "e", "2"); /* another turn: garbage has been collected at the end of the last */
+    await_note(&bench.world, "ok2");
     AppStatus status;
     app_status(bench.app, 0, &status);
     assert_true(status.memory_bytes < 2 << 20);
@@ -597,6 +599,43 @@ static void handlers_may_come_and_go_while_events_flow(void **state)
     bench_stop(&bench);
 }
 
+static void handlers_that_are_gone_leave_nothing_behind(void **state)
+{
+    (void)state;
+    Bench bench;
+    AppStatus before, after;
+    bench_start(&bench, "on('e', function(p) for i = 1, 100 do off(on('some.event' .. i, function() end)) end\n"
+                        "  collectgarbage() collectgarbage() note('round' .. p) end)\n");
+    send_event(&bench, "e", "1"); /* what Lua's registry and the script itself need stays after the first round */
+    send_event(&bench, "e", "2");
+    await_note(&bench.world, "round2");
+    app_status(bench.app, 0, &before);
+    for (int i = 0; i < 200; i++)
+        send_event(&bench, "e", "0");
+    send_event(&bench, "e", "3");
+    await_note(&bench.world, "round3");
+    send_event(&bench, "e", "4"); /* another turn: what was removed is gone at the end of the last */
+    await_note(&bench.world, "round4");
+    app_status(bench.app, 0, &after);
+    assert_in_range(after.memory_bytes, 0, before.memory_bytes + (1u << 20)); /* 200 rounds of 100 handlers are 5 MiB */
+    bench_stop(&bench);
+}
+
+static void handlers_without_end_meet_the_limit(void **state)
+{
+    (void)state;
+    Bench bench;
+    assert_true(bench_load(&bench,
+                           "on('e', function() while true do off(on('other', function() end)) end end)\n"
+                           "on('e', function(p) note('alive' .. p) end)\n",
+                           4u << 20, (InboxLimits){0}));
+    assert_true(app_start(bench.app));
+    send_event(&bench, "e", "1");
+    await(&bench.world, complained, "not enough memory", "the error");
+    await_note(&bench.world, "alive1");
+    bench_stop(&bench);
+}
+
 static void a_looping_handler_is_seen_from_outside(void **state)
 {
     (void)state;
@@ -632,6 +671,8 @@ int main(void)
         cmocka_unit_test(waiting_where_nothing_can_wait_is_explained),
         cmocka_unit_test(stopping_cancels_requests_and_runs_stop_handlers),
         cmocka_unit_test(handlers_may_come_and_go_while_events_flow),
+        cmocka_unit_test(handlers_that_are_gone_leave_nothing_behind),
+        cmocka_unit_test(handlers_without_end_meet_the_limit),
         cmocka_unit_test(a_looping_handler_is_seen_from_outside),
     };
     return cmocka_run_group_tests_name("app", tests, NULL, NULL);
