@@ -134,7 +134,10 @@ bool app_free(App *app)
 {
     if (!app) return true;
     if (app->generation) {
-        if (app->started && !app->config.dry_run && !has_ended(app->generation)) return false;
+        if (app->started && !app->config.dry_run && !has_ended(app->generation)) {
+            generation_abandon(app->generation);
+            return false;
+        }
         if (!app->started) app->config.dry_run = true; /* it was loaded only */
         discard_generation(app);
     }

@@ -416,6 +416,11 @@ void generation_go(Generation *generation)
     pthread_mutex_unlock(&generation->lock);
 }
 
+void generation_abandon(Generation *generation)
+{
+    pthread_detach(generation->thread);
+}
+
 void generation_free(Generation *generation)
 {
     pthread_join(generation->thread, NULL);

@@ -106,8 +106,9 @@ struct Generation {
 /* Starts its thread, which loads the main chunk; generation_await_load waits for that. */
 Generation *generation_new(App *app, const AppConfig *config, unsigned number);
 bool generation_await_load(Generation *generation, char *problem, size_t problem_size);
-void generation_go(Generation *generation);   /* begin to take from the inbox; or, if it failed to load, just end */
-void generation_free(Generation *generation); /* joins the thread */
+void generation_go(Generation *generation);      /* begin to take from the inbox; or, if it failed to load, just end */
+void generation_free(Generation *generation);    /* joins the thread */
+void generation_abandon(Generation *generation); /* its thread does not come back: nobody will join it */
 
 /* A C function with `argument` as light userdata, in a protected call on the main coroutine; an error is logged and counted. */
 bool generation_protect(Generation *generation, lua_CFunction function, void *argument, const char *what);

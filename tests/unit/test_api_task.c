@@ -162,14 +162,18 @@ static void cancelling_the_parent_cancels_the_children(void **state)
 {
     (void)state;
     rig_check("gw.on('@start', function()\n"
-              "  local child, result\n"
+              "  local begun, child, result\n"
               "  local parent = task.spawn(function()\n"
-              "    local no, err = task.all { function() local _, e = task.sleep(100) child = e.code end }\n"
+              "    local no, err = task.all { function()\n"
+              "      begun = true\n"
+              "      local _, e = task.sleep(100)\n"
+              "      child = e.code\n"
+              "    end }\n"
               "    result = no == nil and err.code\n"
               "  end)\n"
-              "  task.sleep(0.001)\n"
+              "  repeat task.sleep(0) until begun\n"
               "  parent:cancel()\n"
-              "  task.sleep(0.001)\n"
+              "  repeat task.sleep(0) until result and child\n"
               "  assert(result == 'CANCELLED' and child == 'CANCELLED')\n"
               "  log.info('done')\n"
               "end)");
