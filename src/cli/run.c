@@ -125,7 +125,7 @@ static int run_main(const Command *command, const Parsed *parsed)
         if (run.failed || !run.clean) status = CLI_FAILED;
     }
     if (!run.clean) {
-        /* A thread that did not come back still uses all of this. */
+        host_free(run.host); /* joins the threads that did come back; one that did not still uses the rest */
         log_flush(run.context.log);
         _exit(status);
     }
