@@ -1,8 +1,9 @@
 /* host_pressure.c - apps that do not keep up.
  *
  * A full inbox stops the reading from the gateway, so that nothing is lost. A handler that does not return is named in the log; after
- * HOST_STUCK_MS its app has no say any more, so that the other apps go on: its inbox fills to the limit, beyond that events are kept
- * from it, counted, and when it comes back it is told by @gap. */
+ * HOST_STUCK_MS in which none of its handlers comes to an end, be it that one runs or that all wait, an app has no say any more, so that
+ * the other apps go on: its inbox fills to the limit, beyond that events are kept from it, counted, and when it comes back it is told
+ * by @gap. */
 #include "host/host_private.h"
 #include "protocol/json.h"
 
@@ -16,6 +17,7 @@ static void set_pressing(HostApp *app, bool presses)
 
     if (app->presses == presses) return;
     app->presses = presses;
+    app->progress_ms = loop_now_ms(host->loop);
     host->pressing += presses ? 1 : -1;
     log_print(host->log, LOG_DEBUG, app_name(app->app), presses ? "its inbox is full" : "its inbox has room again");
     if (presses && host->pressing == 1) {
@@ -64,7 +66,7 @@ static void recovered(HostApp *app)
 {
     RouterWithheld withheld = router_withheld(app->host->router, app->number);
 
-    app->stuck = false;
+    app->stuck = app->waits = false;
     router_shut(app->host->router, app->number, false);
     app->host->stats.withheld += withheld.count;
     if (withheld.count == 0) return;
@@ -75,10 +77,13 @@ static void recovered(HostApp *app)
 
 static void got_stuck(HostApp *app, const AppStatus *status)
 {
+    bool runs = *status->running;
+
     app->stuck = true;
+    app->waits = !runs;
     log_print(app->host->log, LOG_ERROR, app_name(app->app),
-              "%s does not return: the app no longer holds up the others, and will lose events when its inbox is full",
-              status->running);
+              "%s%s: the app no longer holds up the others, and will lose events when its inbox is full",
+              runs ? status->running : "its handlers wait", runs ? " does not return" : " and do not come to an end");
     set_pressing(app, false);
 }
 
@@ -116,6 +121,16 @@ static void tell(HostApp *app, const AppStatus *status, int64_t now_ms)
     }
 }
 
+/* Whether nothing has come to an end for so long that it is not to be expected any more. */
+static bool stands_still(HostApp *app, const AppStatus *status, int64_t now_ms)
+{
+    if (status->handled != app->handled) {
+        app->handled = status->handled;
+        app->progress_ms = now_ms;
+    }
+    return now_ms - app->progress_ms >= HOST_STUCK_MS;
+}
+
 void host_watch(void *context)
 {
     Host *host = context;
@@ -128,9 +143,10 @@ void host_watch(void *context)
         if (app->has_ended) continue;
         app_status(app->app, now_ms, &status);
         if (*status.running || status.inbox.count > 0) work_left = true;
+        bool still = stands_still(app, &status, now_ms);
         bool stays = *status.running && status.busy_ms >= HOST_STUCK_MS;
-        if (app->stuck && !stays) recovered(app);
-        if (app->presses && stays) got_stuck(app, &status);
+        if (app->stuck && !app->waits && !stays) recovered(app);
+        if (app->presses && (stays || still)) got_stuck(app, &status);
         tell(app, &status, now_ms);
     }
     if (work_left) (void)loop_timer_set(host->loop, &host->watch, now_ms + HOST_WATCH_MS);

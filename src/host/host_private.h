@@ -8,7 +8,7 @@
 #include <stdatomic.h>
 
 #define HOST_WATCH_MS 1000   /* how often apps with work are looked at, while there are any */
-#define HOST_STUCK_MS 5000   /* a handler that runs for longer does not stop the reading for the others any more */
+#define HOST_STUCK_MS 5000   /* an app in which nothing ends for longer holds up nobody any more */
 #define HOST_REPEAT_MS 10000 /* between two lines about the same app */
 
 /* An app and what the host knows of it. The app's thread uses the fields up to `ended`, and those only through posted work. */
@@ -21,6 +21,9 @@ typedef struct {
     atomic_bool awaited; /* the I/O thread stands still until the app's has loaded or ended: it need not post */
     bool presses;        /* its inbox is over its mark: the link is paused */
     bool stuck;          /* it does not come back: its inbox may fill to the limit, then events are kept from it */
+    bool waits;          /* while stuck: its handlers wait, none runs; it is back when its inbox has sunk */
+    uint64_t handled;    /* handler calls that had ended at progress_ms, or when it began to press after that */
+    int64_t progress_ms;
     bool has_ended;
     LogLimit slow, holds, loses; /* lines about it */
 } HostApp;
