@@ -36,7 +36,7 @@ static int task_sleep(lua_State *L)
     int64_t ms = check_ms(L, 1, 0);
     check_can_wait(L, "task.sleep");
     task_wait_begin(L, "task.sleep");
-    task_wait_until(L, generation_now_ms() + ms);
+    task_wait_until(L, generation_due_ms(ms));
     return task_wait(L);
 }
 

@@ -135,7 +135,7 @@ static int timer_after(lua_State *L)
 {
     int64_t ms = check_ms(L, 1, 0);
     Timer *timer = new_timer(L, TIMER_AFTER);
-    app_timer_set(L, &timer->base, generation_now_ms() + ms);
+    app_timer_set(L, &timer->base, generation_due_ms(ms));
     return 1;
 }
 

@@ -23,6 +23,12 @@ int64_t generation_now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+int64_t generation_due_ms(int64_t wait_ms)
+{
+    /* The clock is cut to whole milliseconds: one more, so that it is never a part of one too early. */
+    return generation_now_ms() + (wait_ms > 0 ? wait_ms + 1 : 0);
+}
+
 /* The allocator's context is the generation: the shortest way from any lua_State to it. */
 static void *allocate(void *context, void *block, size_t old_bytes, size_t new_bytes)
 {

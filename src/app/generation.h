@@ -21,7 +21,8 @@ const char *generation_folder(const Generation *generation); /* the app's own fo
 Slice generation_connection(
     const Generation
         *generation); /* what gw.info() tells, raw JSON; {"state":"stopped"} at first. Borrowed until the task waits */
-int64_t generation_now_ms(void); /* monotonic */
+int64_t generation_now_ms(void);            /* monotonic */
+int64_t generation_due_ms(int64_t wait_ms); /* when at least so long has passed; at once for 0 */
 
 /* Writes to the log in the app's name. */
 void generation_log(Generation *generation, LogLevel level, Slice message, Slice fields);
