@@ -162,9 +162,13 @@ bool inbox_full(const Inbox *inbox)
     return over(inbox, inbox->limits.limit_bytes, inbox->limits.limit_count);
 }
 
+/* Half of the mark, so that reading does not stop again at once. While a response is waited for, the mark is the limit: it comes by the
+ * road that is closed, and the rest may be waiting for just that. */
 static bool sunk(const Inbox *inbox)
 {
-    return !over(inbox, inbox->limits.high_bytes / 2, inbox->limits.high_count / 2);
+    const InboxLimits *limits = &inbox->limits;
+    if (atomic_load(&inbox->waiting) > 0) return !over(inbox, limits->limit_bytes / 2, limits->limit_count / 2);
+    return !over(inbox, limits->high_bytes / 2, limits->high_count / 2);
 }
 
 static void relieve(Inbox *inbox)

@@ -5,7 +5,7 @@
  *
  *     high water: the inbox is under pressure: the host stops reading from the gateway, until it has sunk below half of it.
  *                 While the app waits for a response, which arrives by that same road, reading goes on …
- *     limit:      … up to here. Beyond it reading stops whatever waits.
+ *     limit:      … up to here. Beyond it reading stops whatever waits, until it has sunk below half of it.
  *
  * A push never fails for the bound (the reader is stopped instead, so nothing is lost); it fails only without memory. */
 #ifndef GATEHOUSE_APP_INBOX_H
@@ -26,7 +26,7 @@ typedef struct {
 #define INBOX_LIMIT_COUNT 131072
 
 /* `relieved(context)` is called on the taking thread when the inbox, having been reported as under pressure, sank below half
- * of the high-water mark. NULL if there is no memory. */
+ * of the mark that counts. NULL if there is no memory. */
 Inbox *inbox_new(const InboxLimits *limits, void (*relieved)(void *context), void *context);
 void inbox_free(Inbox *inbox); /* drops the references that are in it */
 

@@ -142,6 +142,28 @@ static void a_waiting_request_keeps_the_road_open_up_to_the_limit(void **state)
     inbox_free(inbox);
 }
 
+/* What is left waits for its handler, which waits for a response: to wait until it has sunk to the high-water mark is to wait for ever. */
+static void a_waiting_request_opens_the_road_below_the_limit(void **state)
+{
+    (void)state;
+    atomic_int reliefs = 0;
+    Message *batch[4];
+    Inbox *inbox = inbox_new(&(InboxLimits){.high_count = 2, .limit_count = 6}, count_relief, &reliefs);
+    inbox_waiting(inbox, 1);
+    for (int i = 0; i < 7; i++)
+        push(inbox, i, 10);
+    assert_true(inbox_pressure(inbox));
+    assert_int_equal(inbox_take(inbox, batch, 4, 0), 4);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(reliefs, 0);
+        inbox_release(inbox, batch[i]->size_bytes);
+        message_unref(batch[i]);
+    }
+    assert_int_equal(reliefs, 1);
+    assert_false(inbox_pressure(inbox));
+    inbox_free(inbox);
+}
+
 static void a_wake_is_not_lost_before_the_wait(void **state)
 {
     (void)state;
@@ -219,6 +241,7 @@ int main(void)
         cmocka_unit_test(pressure_by_bytes),
         cmocka_unit_test(what_waits_for_its_handler_weighs),
         cmocka_unit_test(a_waiting_request_keeps_the_road_open_up_to_the_limit),
+        cmocka_unit_test(a_waiting_request_opens_the_road_below_the_limit),
         cmocka_unit_test(a_wake_is_not_lost_before_the_wait),
         cmocka_unit_test(what_was_not_taken_is_freed),
         cmocka_unit_test(many_pushers_lose_nothing_and_keep_their_order),
