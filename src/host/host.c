@@ -312,9 +312,9 @@ static void stop_apps(Host *host)
 {
     bool running = host->state == HOST_RUNNING;
 
-    host_release_all(host);
     (void)router_flush(host->router, host_pushed, host); /* what came before the stop is in front of it */
     host->state = HOST_STOPPING;
+    host_release_all(host); /* last, since the flush may have filled an inbox */
     for (int i = 0; i < host->app_count && running; i++) {
         app_stop(host->apps[i]->app);
     }
