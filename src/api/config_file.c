@@ -1,10 +1,11 @@
 /* config_file.c - evaluates gatehouse.lua and turns what it returns into JSON.
  *
- * The chunk sees no library and no global: it is data with arithmetic and local names. It may run for STEPS instructions, so
- * that a loop in it is a message and not a hanging program. */
+ * The chunk sees no library and no global: it is data with arithmetic and local names. It may run for STEPS instructions and
+ * use MEMORY_BYTES, so that a loop in it is a message and not a hanging program. */
 #include "api/config_file.h"
 
 #include "app/door.h"
+#include "app/memory.h"
 #include "protocol/json.h"
 
 #include <errno.h>
@@ -13,7 +14,8 @@
 #include <stdio.h>
 
 #define STEPS 10000000 /* VM instructions */
-#define DEPTH 32       /* tables inside each other: also what ends a table that contains itself */
+#define MEMORY_BYTES ((size_t)64 << 20)
+#define DEPTH 32 /* tables inside each other: also what ends a table that contains itself */
 #define PLACE_BYTES 256
 
 typedef struct {
@@ -157,17 +159,28 @@ static bool write_value(Writer *writer, unsigned depth)
 
 /* --- the file ----------------------------------------------------------------------------------------------------------- */
 
-/* "gatehouse.lua:3: cause" without the traceback behind it. */
-static void take_message(lua_State *L, char *problem, size_t problem_size)
+/* "gatehouse.lua:3: cause" without the traceback behind it; some causes, such as the want of memory, have no place. */
+static void take_message(lua_State *L, const char *path, char *problem, size_t problem_size)
 {
     const char *message = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "it raised an error that is no text";
-    (void)snprintf(problem, problem_size, "%.*s", (int)strcspn(message, "\n"), message);
+    int size = (int)strcspn(message, "\n");
+    size_t path_size = strlen(path);
+    if (strncmp(message, path, path_size) == 0 && message[path_size] == ':')
+        (void)snprintf(problem, problem_size, "%.*s", size, message);
+    else
+        (void)snprintf(problem, problem_size, "%s: %.*s", path, size, message);
+}
+
+static void *allocate(void *memory, void *block, size_t old_bytes, size_t new_bytes)
+{
+    return memory_resize(memory, block, old_bytes, new_bytes);
 }
 
 bool config_file_read(const char *path, Buffer *json, char *problem, size_t problem_size)
 {
     bool read = false;
-    lua_State *L = luaL_newstate();
+    Memory memory = {.limit_bytes = MEMORY_BYTES};
+    lua_State *L = lua_newstate(allocate, &memory);
 
     if (!L) {
         (void)snprintf(problem, problem_size, "%s: there is not enough memory", path);
@@ -180,12 +193,12 @@ bool config_file_read(const char *path, Buffer *json, char *problem, size_t prob
     }
     (void)fclose(probe);
     if (luaL_loadfilex(L, path, "t") != LUA_OK) {
-        take_message(L, problem, problem_size);
+        take_message(L, path, problem, problem_size);
         goto out;
     }
     lua_sethook(L, too_long, LUA_MASKCOUNT, STEPS);
     if (!door_call(L, 0, 1)) {
-        take_message(L, problem, problem_size);
+        take_message(L, path, problem, problem_size);
         goto out;
     }
     lua_sethook(L, NULL, 0, 0);
