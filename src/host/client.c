@@ -10,7 +10,7 @@
 #include <time.h>
 
 #define MAX_MESSAGE_BYTES (64u << 20) /* more than a gateway buffers for a client, so than any frame of it has */
-#define MAX_QUEUE_BYTES (64u << 20)   /* more than two requests of the largest size that a gateway takes */
+#define MAX_QUEUE_BYTES (96u << 20)   /* more than the session writes ahead, or than it writes at a time */
 
 static int64_t now_ms(const Client *client)
 {
@@ -37,6 +37,12 @@ static void session_wants_write(void *context, Buffer *text)
         log_print(client->config.log, LOG_WARN, NULL, "the gateway takes nothing: %zu bytes wait to be sent to it",
                   queued);
     link_close(client->link, 1011, "write queue full");
+}
+
+static size_t session_asks_unwritten(void *context)
+{
+    const Client *client = context;
+    return link_queued_bytes(client->link);
 }
 
 static void session_wants_close(void *context, unsigned code, const char *reason)
@@ -113,6 +119,12 @@ static void link_text(void *context, Slice text)
     session_text(client->session, now_ms(client), text);
 }
 
+static void link_drained(void *context)
+{
+    Client *client = context;
+    session_drained(client->session);
+}
+
 static void link_alive(void *context)
 {
     Client *client = context;
@@ -166,8 +178,12 @@ static void on_stopped(void *context)
 static bool make_link(Client *client, const LinkTarget *target, bool carries_secret, char *problem, size_t problem_size)
 {
     const Config *config = client->config.config;
-    LinkSink sink = {
-        .context = client, .opened = link_opened, .text = link_text, .alive = link_alive, .closed = link_closed};
+    LinkSink sink = {.context = client,
+                     .opened = link_opened,
+                     .text = link_text,
+                     .alive = link_alive,
+                     .drained = link_drained,
+                     .closed = link_closed};
     LinkConfig link = {.target = *target,
                        .ca_file = config_text(config, SETTING_CA_FILE),
                        .tls_fingerprint = config_text(config, SETTING_TLS_FINGERPRINT),
@@ -188,6 +204,7 @@ static bool make_session(Client *client, const LinkTarget *target, const char *d
     SessionSink sink = {.context = client,
                         .dial = session_wants_dial,
                         .write = session_wants_write,
+                        .unwritten = session_asks_unwritten,
                         .close = session_wants_close,
                         .event = session_has_event,
                         .reply = session_has_reply,

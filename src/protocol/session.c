@@ -226,6 +226,11 @@ void session_alive(Session *session, int64_t now_ms)
     session->silent_ms = 0;
 }
 
+void session_drained(Session *session)
+{
+    session_send_waiting(session);
+}
+
 void session_reading(Session *session, int64_t now_ms, bool reading)
 {
     if (reading == session->reading) return;

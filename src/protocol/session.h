@@ -24,6 +24,7 @@
 #define SESSION_HANDSHAKE_MS 15000      /* from opened to hello-ok */
 #define SESSION_IN_FLIGHT 128           /* requests the gateway has at a time, by default; the rest waits in line */
 #define SESSION_IN_LINE 8192            /* requests that wait, by default; more, or over 64 MiB of them: QUEUE_FULL */
+#define SESSION_AHEAD_BYTES (32u << 20) /* requests that the link has not written yet; a larger one goes alone */
 #define SESSION_TIMEOUT_MS 30000        /* a request's, by default */
 #define SESSION_TICK_MS 30000           /* until the policy says otherwise; silent for two of them: close 4000 */
 #define SESSION_MAX_PAYLOAD (25u << 20) /* bytes; until the policy says otherwise */
@@ -104,6 +105,8 @@ typedef struct {
     void (*dial)(void *context);
     /* A text frame; the callee takes the content. Never calls back. */
     void (*write)(void *context, Buffer *text);
+    /* Bytes given to `write` that wait in the link. NULL: it takes all at once. */
+    size_t (*unwritten)(void *context);
     /* Close it (also while dialing); the answer is session_closed, never inside the call. */
     void (*close)(void *context, unsigned code, const char *reason);
     /* Every event after hello-ok. */
@@ -144,6 +147,8 @@ void session_opened(Session *session, int64_t now_ms);
 void session_closed(Session *session, int64_t now_ms, const SessionClose *how);
 void session_text(Session *session, int64_t now_ms, Slice text); /* one text message, borrowed for the call */
 void session_alive(Session *session, int64_t now_ms);            /* a ping, pong or part of a message came */
+/* All that was given to `write` has been written: requests that waited for that go. */
+void session_drained(Session *session);
 /* The link stopped or went on reading: silence does not count while stopped. */
 void session_reading(Session *session, int64_t now_ms, bool reading);
 

@@ -227,11 +227,19 @@ static void send_request(Session *session, Pending *pending)
     buffer_free(&text);
 }
 
+/* Large requests are not piled up in the link: a slow line would take its memory, and its limit ends the connection. */
+static bool link_has_room(const Session *session, size_t frame_bytes)
+{
+    size_t waiting = session->sink.unwritten ? session->sink.unwritten(session->sink.context) : 0;
+    return waiting == 0 || waiting + frame_bytes <= SESSION_AHEAD_BYTES;
+}
+
 void session_send_waiting(Session *session)
 {
     const Requests *requests = &session->requests;
     while (session->state == SESSION_READY && requests->line.first &&
-           requests->flight_count - requests->accepted_count < session->config.max_in_flight) {
+           requests->flight_count - requests->accepted_count < session->config.max_in_flight &&
+           link_has_room(session, buffer_size(&requests->line.first->frame))) {
         send_request(session, requests->line.first);
     }
 }

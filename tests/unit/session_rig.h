@@ -42,6 +42,7 @@ struct Rig {
     uint64_t next_id;
 
     unsigned dials, closes, tokens_stored, tokens_dropped;
+    size_t unwritten_bytes; /* what sink.unwritten tells */
     unsigned close_code;
     char close_reason[800];
     char device_token[1100];
@@ -103,6 +104,11 @@ static inline void rig_on_event(void *context, const Frame *frame)
     rig_check(rig->event_count < RIG_LOG, "too many events");
     rig->events[rig->event_count++] = rig_copy(frame->event);
     if (rig->in_event) rig->in_event(rig, frame);
+}
+
+static inline size_t rig_on_unwritten(void *context)
+{
+    return ((Rig *)context)->unwritten_bytes;
 }
 
 static inline void rig_on_reply(void *context, const SessionReply *reply)
@@ -167,6 +173,7 @@ static inline Rig *rig_new(const SessionConfig *config)
                         .write = rig_on_write,
                         .close = rig_on_close,
                         .event = rig_on_event,
+                        .unwritten = rig_on_unwritten,
                         .reply = rig_on_reply,
                         .notice = rig_on_notice,
                         .device_token = rig_on_device_token,

@@ -190,6 +190,30 @@ static void an_accepted_request_holds_no_slot(void **state)
     rig_free(rig);
 }
 
+static void requests_wait_for_a_link_that_has_not_written_what_it_has(void **state)
+{
+    Rig *rig = rig_ready(&(SessionConfig){0});
+    size_t writes = rig->write_count;
+
+    (void)state;
+    rig->unwritten_bytes = SESSION_AHEAD_BYTES - 1024;
+    rig_request(rig, 1); /* a small one has room */
+    assert_int_equal(rig->write_count, writes + 1);
+    rig->unwritten_bytes = SESSION_AHEAD_BYTES;
+    rig_request(rig, 2);
+    rig_request(rig, 3);
+    assert_int_equal(rig->write_count, writes + 1);
+    assert_int_equal(rig_status(rig).in_line, 2);
+    rig_answer_last(rig, "{}"); /* a free slot is no room */
+    assert_int_equal(rig->write_count, writes + 1);
+    rig->unwritten_bytes = 0;
+    session_drained(rig->session);
+    assert_int_equal(rig->write_count, writes + 3);
+    assert_int_equal(rig_status(rig).in_flight, 2);
+    expect_sum(rig);
+    rig_free(rig);
+}
+
 /* Names are of the owner's making: all 64 bits of them come back, and two owners may use the same. */
 static void owners_do_not_share_names(void **state)
 {
@@ -462,6 +486,7 @@ int main(void)
         cmocka_unit_test(the_rest_waits_in_line_in_order),
         cmocka_unit_test(the_default_is_128_in_flight),
         cmocka_unit_test(the_line_is_bounded_in_bytes),
+        cmocka_unit_test(requests_wait_for_a_link_that_has_not_written_what_it_has),
         cmocka_unit_test(owners_do_not_share_names),
         cmocka_unit_test(a_request_over_the_policy_is_not_sent),
         cmocka_unit_test(a_request_times_out_in_flight_and_in_line),
