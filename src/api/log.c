@@ -136,8 +136,10 @@ static void push_joined(lua_State *L, const char *between)
 static int print(lua_State *L)
 {
     if (!level_is_written(L, LOG_INFO)) return 0;
+    Slice line;
     push_joined(L, "\t");
-    generation_log(generation_of(L), LOG_INFO, slice_of(lua_tostring(L, -1)), slice_of(""));
+    line.data = lua_tolstring(L, -1, &line.size);
+    generation_log(generation_of(L), LOG_INFO, line, slice_of(""));
     return 0;
 }
 
