@@ -46,27 +46,27 @@ static bool encode(lua_State *L, int index, const char *root, Buffer *json, char
     return fine;
 }
 
-/* The name at `key` as the root of a path: gw.state.name */
-static void name_root(lua_State *L, int key, char *root, size_t size)
+/* The same for one member as it will stand in the state: name and depth count too. */
+static bool encode_member(lua_State *L, int key, int value, Buffer *json, char *problem, size_t problem_size)
 {
-    snprintf(root, size, "gw.state.%s", lua_tostring(L, key));
+    lua_createtable(L, 0, 1);
+    lua_pushvalue(L, key);
+    lua_pushvalue(L, value);
+    lua_rawset(L, -3);
+    bool fine = encode(L, lua_gettop(L), "gw.state", json, problem, problem_size);
+    lua_pop(L, 1);
+    return fine;
 }
 
 /* Raises unless key and value can be carried. */
 static void check_member(lua_State *L, int key, int value)
 {
-    char root[128], problem[512];
+    char problem[512];
     if (lua_type(L, key) != LUA_TSTRING)
         luaL_error(L, "gw.state[%s]: its names are strings; keep a list in a field, such as gw.state.list",
                    luaL_tolstring(L, key, NULL));
-    name_root(L, key, root, sizeof root);
-    switch (lua_type(L, value)) {
-    case LUA_TNIL:
-    case LUA_TBOOLEAN: return;
-    default:
-        if (!encode(L, value, root, cleared_scratch(L), problem, sizeof problem))
-            luaL_error(L, "%s, and gw.state holds plain data only", problem);
-    }
+    if (!lua_isnil(L, value) && !encode_member(L, key, value, cleared_scratch(L), problem, sizeof problem))
+        luaL_error(L, "%s, and gw.state holds plain data only", problem);
 }
 
 /* --- the script's side: upvalue 1 is the table -------------------------------------------------------------------- */
@@ -213,13 +213,12 @@ void state_push(lua_State *L)
 /* Stack: …, table. Takes out, with an error in the log for each, the members that cannot be saved. */
 static void drop_what_cannot_be_saved(lua_State *L, Buffer *scratch)
 {
-    char root[128], problem[512];
+    char problem[512];
     int table = lua_gettop(L);
     lua_pushnil(L);
     while (lua_next(L, table)) { /* table, name, value */
-        name_root(L, table + 1, root, sizeof root);
-        if (!encode(L, table + 2, root, scratch, problem, sizeof problem)) {
-            api_log(L, LOG_ERROR, "%s: %.100s is not saved", problem, root);
+        if (!encode_member(L, table + 1, table + 2, scratch, problem, sizeof problem)) {
+            api_log(L, LOG_ERROR, "%s: gw.state.%.100s is not saved", problem, lua_tostring(L, table + 1));
             lua_pushvalue(L, table + 1);
             lua_pushnil(L);
             lua_rawset(L, table);

@@ -71,6 +71,30 @@ static void what_cannot_be_carried_is_refused_with_its_path(void **state)
     rig_refused("gw.state = { a = 1, b = print }", "gw.state.b: a function");
     rig_refused("gw.state.x = print", "main.lua:1:");
     rig_refused("next(gw.state)", "table expected");
+    rig_refused("gw.state['\\xff'] = true", "the key is not valid UTF-8");
+    rig_refused("gw.state = { ['\\xff'] = 1 }", "the key is not valid UTF-8");
+}
+
+/* What was taken one by one can be saved together: the state itself is a level of depth. */
+static void the_deepest_that_is_taken_is_saved(void **state)
+{
+    (void)state;
+    static const char *const text = "local function nest(depth)\n"
+                                    "  local root = {}\n"
+                                    "  local inner = root\n"
+                                    "  for _ = 2, depth do inner.x = {} inner = inner.x end\n"
+                                    "  return root\n"
+                                    "end\n"
+                                    "gw.state.good = 1\n"
+                                    "local depth = 1\n"
+                                    "while pcall(function() gw.state.deep = nest(depth) end) do depth = depth + 1 end\n"
+                                    "assert(depth > 100)\n";
+    Rig *rig = rig_new();
+    run_once(rig, text);
+    no_errors(rig);
+    run_once(rig, "assert(gw.state.good == 1 and gw.state.deep.x)");
+    no_errors(rig);
+    rig_free(rig);
 }
 
 static void a_refused_table_changes_nothing(void **state)
@@ -187,6 +211,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(state_survives_a_restart),
         cmocka_unit_test(what_cannot_be_carried_is_refused_with_its_path),
+        cmocka_unit_test(the_deepest_that_is_taken_is_saved),
         cmocka_unit_test(a_refused_table_changes_nothing),
         cmocka_unit_test(what_was_put_in_later_is_told_when_it_is_saved),
         cmocka_unit_test(a_broken_file_is_moved_aside),
