@@ -1,14 +1,15 @@
 -- A thousand requests at once: the gateway has 128 of them at a time, in the order in which they were made, and every one is answered.
 
 --! scenario
-local at_work, most, last, in_order = 0, 0, 0, true
+local at_work, most, last, in_order, open = 0, 0, 0, true, false
 
 sim.on("work", function(params)
   at_work = at_work + 1
   most = math.max(most, at_work)
   in_order = in_order and params.n == last + 1
   last = params.n
-  task.sleep(0.01)
+  if at_work == 128 then timer.after(0.1, function() open = true end) end -- would more come, they came by then
+  while not open do task.sleep(0.01) end
   at_work = at_work - 1
   return params
 end)
