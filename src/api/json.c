@@ -13,7 +13,8 @@ void json_push_array_mark(lua_State *L)
     lua_rawgetp(L, LUA_REGISTRYINDEX, &array_mark_key);
 }
 
-void json_mark_array(lua_State *L)
+/* Gives the table on top of the stack the mark of arrays. */
+static void mark_array(lua_State *L)
 {
     json_push_array_mark(L);
     lua_setmetatable(L, -2);
@@ -128,7 +129,7 @@ static int array(lua_State *L)
         lua_settop(L, 1);
         if (other && !json_is_marked_array(L)) return luaL_argerror(L, 1, "the table has another metatable already");
     }
-    json_mark_array(L);
+    mark_array(L);
     return 1;
 }
 

@@ -28,7 +28,6 @@ int luaopen_gatehouse_json(lua_State *L);
 bool json_push(lua_State *L, Slice text, JsonError *error);
 
 void json_push_null(lua_State *L);
-void json_mark_array(lua_State *L); /* gives the table on top of the stack the mark of arrays */
 
 /* Appends the JSON of the value at `index`. Raises nothing and calls no metamethods: tables are read raw. Returns false when
  * something has no JSON form; then `out` holds what it held, and `problem` gets a sentence with the place, which begins with

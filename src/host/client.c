@@ -354,13 +354,3 @@ Slice client_hello(const Client *client)
 {
     return session_hello(client->session);
 }
-
-const char *client_url(const Client *client)
-{
-    return client->shown_url;
-}
-
-const char *client_device_id(const Client *client)
-{
-    return identity_id(client->identity);
-}

@@ -43,8 +43,6 @@ void client_pause(Client *client, bool paused);
 
 void client_status(const Client *client, SessionStatus *out);
 Slice client_hello(const Client *client); /* as session_hello */
-const char *client_url(const Client *client);
-const char *client_device_id(const Client *client);
 
 /* The notice as one line for people, without a trailing newline; hostile parts are still in it (the log escapes them). */
 void client_tell(const Client *client, const SessionNotice *notice, Buffer *out);

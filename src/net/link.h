@@ -90,7 +90,6 @@ void link_close(Link *link, unsigned code, const char *reason);
 /* Backpressure: stops handing out messages at once, and reading from the socket; unsolicited pongs keep the peer content meanwhile.
  * Going on hands out what is buffered in the next turn, not inside of the call. Stays as it is over a new dial. */
 void link_pause(Link *link, bool paused);
-void link_set_limit(Link *link, size_t max_message_bytes);
 
 typedef struct {
     uint64_t bytes_in, bytes_out, messages_in, messages_out, reads, writes;

@@ -332,11 +332,6 @@ void link_pause(Link *link, bool paused)
     if (link->state == LINK_OPEN) link_apply_pause(link);
 }
 
-void link_set_limit(Link *link, size_t max_message_bytes)
-{
-    websocket_set_limit(link->websocket, max_message_bytes);
-}
-
 void link_stats(const Link *link, LinkStats *out)
 {
     *out = link->stats;

@@ -30,7 +30,8 @@ void session_wipe_secret(char **secret)
     *secret = NULL;
 }
 
-bool session_uses_device_token(const Session *session)
+/* Which secret the next connect carries. */
+static bool uses_device_token(const Session *session)
 {
     const SessionSecrets *secrets = &session->secrets;
     if (!session->config.identity || !secrets->device_token) return false;
@@ -164,7 +165,7 @@ bool session_write_connect(Session *session, Slice payload, Buffer *out, Session
     if (!read_challenge(payload, &challenge)) {
         return fail(ending, CLOSE_PROTOCOL_ERROR, false, "the gateway's challenge has a nonce that cannot be signed");
     }
-    session->sent_device_token = session_uses_device_token(session);
+    session->sent_device_token = uses_device_token(session);
     buffer_append_char(out, '{');
     json_write_member_int(out, "minProtocol", SESSION_MIN_PROTOCOL);
     json_write_member_int(out, "maxProtocol", SESSION_MAX_PROTOCOL);

@@ -130,8 +130,6 @@ static inline int64_t session_add_ms(int64_t now_ms, int64_t span_ms)
 
 /* --- session_connect.c -------------------------------------------------------------------------------------------- */
 
-/* Which secret the next connect carries. */
-bool session_uses_device_token(const Session *session);
 /* Copies a secret; NULL and "" are none. */
 char *session_copy_secret(const char *secret);
 void session_wipe_secret(char **secret);
