@@ -128,7 +128,10 @@ static Lane *keyed_lane(lua_State *L, Generation *generation, Handler *handler)
     lua_rawgeti(L, LUA_REGISTRYINDEX, handler->lanes_ref);
     lua_rawgeti(L, LUA_REGISTRYINDEX, handler->key_ref);
     lua_pushvalue(L, payload);
-    if (!door_call(L, 1, 1)) { /* payload, lanes, key or message */
+    generation_doing(generation, handler->label);
+    bool called = door_call(L, 1, 1); /* payload, lanes, key or message */
+    generation_doing(generation, NULL);
+    if (!called) {
         generation_error(generation, handler->label, lua_tostring(L, -1));
         lua_settop(L, payload);
         return lane;

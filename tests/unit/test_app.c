@@ -599,6 +599,20 @@ static void handlers_may_come_and_go_while_events_flow(void **state)
     bench_stop(&bench);
 }
 
+static void a_looping_key_function_is_seen_from_outside(void **state)
+{
+    (void)state;
+    Bench bench;
+    AppStatus status;
+    bench_start(&bench,
+                "on('e', function() end, 0, function() note('in') local n = 0 repeat n = n + 1 until n > 3e8 end)\n");
+    send_event(&bench, "e", "0");
+    await_note(&bench.world, "in");
+    app_status(bench.app, 1000, &status);
+    assert_non_null(strstr(status.running, "e ("));
+    bench_stop(&bench);
+}
+
 static void handlers_that_are_gone_leave_nothing_behind(void **state)
 {
     (void)state;
@@ -671,6 +685,7 @@ int main(void)
         cmocka_unit_test(waiting_where_nothing_can_wait_is_explained),
         cmocka_unit_test(stopping_cancels_requests_and_runs_stop_handlers),
         cmocka_unit_test(handlers_may_come_and_go_while_events_flow),
+        cmocka_unit_test(a_looping_key_function_is_seen_from_outside),
         cmocka_unit_test(handlers_that_are_gone_leave_nothing_behind),
         cmocka_unit_test(handlers_without_end_meet_the_limit),
         cmocka_unit_test(a_looping_handler_is_seen_from_outside),
