@@ -356,6 +356,7 @@ static void *generation_main(void *argument)
         run(generation);
         end(generation);
     }
+    generation->closing = true;
     handlers_free(generation);
     lua_close(generation->L);
     generation->L = NULL;

@@ -86,6 +86,7 @@ struct Generation {
 
     Message *connection; /* the last MESSAGE_CONNECTION */
     bool stopping;
+    bool closing; /* only finalizers of the script still run */
     bool collect; /* memory ran out: collect garbage once the failed task is gone */
     int64_t stop_due_ms;
 

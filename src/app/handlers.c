@@ -78,6 +78,7 @@ static void tell_port(Generation *generation, const Handler *handler, bool wante
 uint64_t handler_add(lua_State *L, Slice pattern, int index, int key_index, const HandlerOptions *options)
 {
     Generation *generation = generation_of(L);
+    if (generation->closing) luaL_error(L, "the app has ended: nothing is handled any more");
     index = lua_absindex(L, index);
     if (key_index) key_index = lua_absindex(L, key_index);
     Handler *handler = handler_new(L, pattern, options);
