@@ -96,8 +96,11 @@ void generation_doing(Generation *generation, const char *label)
 
 static void explain_memory(Generation *generation, Buffer *message)
 {
-    buffer_append_format(message, " (the app has %zu of its %zu MiB; setting `memory`)",
-                         atomic_load(&generation->memory.used_bytes) >> 20, generation->memory.limit_bytes >> 20);
+    const bool small = generation->memory.limit_bytes < 2u << 20;
+    const unsigned shift = small ? 10 : 20;
+    buffer_append_format(message, " (the app has %zu of its %zu %s; setting `memory`)",
+                         atomic_load(&generation->memory.used_bytes) >> shift, generation->memory.limit_bytes >> shift,
+                         small ? "KiB" : "MiB");
 }
 
 void generation_error(Generation *generation, const char *what, const char *traceback)
@@ -161,9 +164,16 @@ static bool find_main_file(Generation *generation, const char *path)
     return generation->main_file && generation->folder;
 }
 
+/* The want of memory has no place in the script, so it gets the app's name and the setting. */
 static void set_problem(Generation *generation, const char *text)
 {
-    snprintf(generation->problem, sizeof generation->problem, "%s", text ? text : OUT_OF_MEMORY);
+    Buffer problem = buffer_with_headroom(0);
+    bool memory = !text || strncmp(text, OUT_OF_MEMORY, sizeof OUT_OF_MEMORY - 1) == 0;
+    if (memory) buffer_append_format(&problem, "%s: ", generation->config->name);
+    buffer_append_text(&problem, text ? text : OUT_OF_MEMORY);
+    if (memory) explain_memory(generation, &problem);
+    snprintf(generation->problem, sizeof generation->problem, "%.*s", SLICE_ARGS(buffer_slice(&problem)));
+    buffer_free(&problem);
 }
 
 /* Compiles the main file: text only. A syntax error needs no traceback, so it is kept here. */

@@ -521,10 +521,12 @@ static void a_main_chunk_that_fails_says_where(void **state)
     } cases[] = {{"local x = = 1", ":1: unexpected symbol"},
                  {"\nerror('nope')", ":2: nope"},
                  {"send()", "send waits"},
-                 {"\033Lua", "binary"}};
+                 {"\033Lua", "binary"},
+                 {"local t = {} while true do t = {t} end", "test: not enough memory (the app has "},
+                 {"local t = {} while true do t = {t} end", " of its 1000 KiB; setting `memory`)"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         Bench bench;
-        assert_false(bench_load(&bench, cases[i].script, 0, (InboxLimits){0}));
+        assert_false(bench_load(&bench, cases[i].script, 1000 << 10, (InboxLimits){0}));
         if (!strstr(bench.problem, cases[i].problem)) fail_msg("%s: %s", cases[i].script, bench.problem);
         assert_true(app_free(bench.app));
         unlink(bench.path);
