@@ -96,6 +96,14 @@ static bool is_wanted(const Tail *tail, Slice event)
     return parsed->count == 0;
 }
 
+/* As in gw.on; one that can never match is a mistake. */
+static bool is_pattern(const char *text)
+{
+    size_t star = strcspn(text, "*");
+
+    return *text && *text != '@' && (!text[star] || !text[star + 1]);
+}
+
 /* {"event":…,"payload":…,"seq":…} with the bytes that came; only line breaks, which are white space in JSON, do not stay. */
 static void write_line(Tail *tail, const Frame *frame)
 {
@@ -196,6 +204,12 @@ static int tail_main(const Command *command, const Parsed *parsed)
         tail.left = strtoll(count, &stop, 10);
         if (*stop || tail.left <= 0)
             return command_misused(command, "--count: it must be a number from 1, not \"%s\"", count);
+    }
+    for (int i = 0; i < parsed->count; i++) {
+        if (!is_pattern(parsed->arguments[i]))
+            return command_misused(command,
+                                   "\"%s\" is no event of a gateway: a name, or a prefix with a star at its end",
+                                   parsed->arguments[i]);
     }
     int status = context_open(&tail.context, command, parsed, LOG_INFO);
     if (status == CLI_OK) status = context_read_secrets(&tail.context);

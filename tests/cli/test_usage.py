@@ -62,6 +62,8 @@ class Usage(Case):
         self.assert_fails(2, 'seconds up to a day, not "nan"', "call", "echo", "--timeout", "nan")
         self.assert_fails(2, "--log-level: it must be debug, info, warn or error", "run", "--log-level", "loud", "x.lua")
         self.assert_fails(2, "a number from 1", "tail", "--count", "0")
+        for wrong in ("", "a*b", "**", "@ready"):
+            self.assert_fails(2, "is no event of a gateway", "tail", "agent", wrong)
 
     def test_arguments(self):
         self.assert_fails(2, "name a method", "call")
