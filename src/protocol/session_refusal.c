@@ -129,9 +129,9 @@ void session_judge_refusal(Session *session, const FrameError *error, Slice raw,
 
     *drop_device_token = row.kind == REFUSAL_DEVICE_TOKEN && session->sent_device_token;
     *ending = (SessionEnding){.error = error, .backoff = BACKOFF_FAILED, .retry_after_ms = error->retry_after_ms};
+    const char *words = error->message[0] ? error->message : error->code[0] ? error->code : "without a reason";
     session_format(session, ending->reason, sizeof ending->reason, "the gateway refused the connection: %s%s%s%s",
-                   error->message[0] ? error->message : error->code, error->detail_code[0] ? " (" : "",
-                   error->detail_code, error->detail_code[0] ? ")" : "");
+                   words, error->detail_code[0] ? " (" : "", error->detail_code, error->detail_code[0] ? ")" : "");
     if (row.hint) snprintf(ending->hint, sizeof ending->hint, "%s", row.hint);
 
     switch (row.kind) {

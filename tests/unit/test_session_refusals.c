@@ -73,6 +73,7 @@ static void expect(const Rig *rig, const Row *row, size_t connected)
     assert_int_equal(notice->type, paused ? SESSION_NOTICE_PAUSED : SESSION_NOTICE_CLOSED);
     assert_int_equal(rig_count_notices(rig, SESSION_NOTICE_CLOSED), connected);
     assert_true(notice->has_error);
+    assert_true(notice->reason[strlen(notice->reason) - 1] != ' '); /* a refusal without a word says so */
     assert_int_equal(rig->closes, connected);
     assert_int_equal(rig->close_code, 1000);
 }
