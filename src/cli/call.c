@@ -51,10 +51,18 @@ static void on_notice(void *context, const SessionNotice *notice)
 
 /* --- the answer ------------------------------------------------------------------------------------------------------------- */
 
+/* The bytes that came; on a terminal what it would obey is escaped, which leaves the value as it is. False with errno. */
 static bool print_raw(FILE *stream, Slice json)
 {
-    bool written =
-        fwrite(json.data, 1, json.size, stream) == json.size && fputc('\n', stream) != EOF && fflush(stream) == 0;
+    Buffer plain = {0};
+
+    if (isatty(fileno(stream))) {
+        log_append_plain_json(&plain, json);
+        json = buffer_slice(&plain);
+    }
+    bool written = !plain.failed && fwrite(json.data, 1, json.size, stream) == json.size &&
+                   fputc('\n', stream) != EOF && fflush(stream) == 0;
+    buffer_free(&plain);
     return written;
 }
 
@@ -99,6 +107,9 @@ static void on_reply(void *context, const SessionReply *reply)
     if (!reply->ok) {
         print_error(call, reply->error);
         end(call, CLI_FAILED);
+    } else if (!json_validate(reply->payload, NULL)) {
+        end(call, command_fail(call->context.command, CLI_FAILED,
+                               "%s: BAD_RESPONSE: the gateway's answer is not valid JSON", call->method));
     } else if (print_raw(stdout, reply->payload)) {
         end(call, CLI_OK);
     } else {

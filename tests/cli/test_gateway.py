@@ -3,6 +3,7 @@ import contextlib
 import json
 import os
 import pathlib
+import pty
 import re
 import signal
 import subprocess
@@ -34,6 +35,25 @@ class Call(Case):
         gateway = Gateway(self, lambda peer, request: peer.reply(request, {"params": request.get("params")}))
         self.assertEqual(self.gatehouse("call", "m", "-", "--url", gateway.url, input='\n{"a":1}\n')[:2], (0, '{"params": {"a": 1}}\n'))
         self.assertEqual(json.loads(self.gatehouse("call", "m", "--url", gateway.url)[1])["params"], None)
+
+    def test_payload_that_is_no_json(self):
+        for payload in ("{bad}", '"\\ud800"', "[1,]"):
+            gateway = Gateway(self, lambda peer, request, payload=payload: peer.text(
+                '{"type":"res","id":"%s","ok":true,"payload":%s}' % (request["id"], payload)))
+            self.assert_fails(1, "m: BAD_RESPONSE: the gateway's answer is not valid JSON", "call", "m", "--url", gateway.url)
+
+    def test_a_terminal_obeys_no_payload(self):
+        payload = '["\u009b31m\u202e", "\\u001b"]'
+        gateway = Gateway(self, lambda peer, request: peer.text(
+            '{"type":"res","id":"%s","ok":true,"payload":%s}' % (request["id"], payload)))
+        master, slave = pty.openpty()
+        process = self.start("call", "m", "--url", gateway.url, stdout=slave)
+        os.close(slave)
+        with os.fdopen(master, encoding="utf-8") as terminal:
+            shown = terminal.readline()
+        self.assertEqual(process.wait(60), 0)
+        self.assertEqual(shown, '["\\u009b31m\\u202e", "\\u001b"]\n')
+        self.assertEqual(self.gatehouse("call", "m", "--url", gateway.url)[1], payload + "\n")
 
     def test_final(self):
         def twice(peer, request):
