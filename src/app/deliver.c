@@ -145,10 +145,10 @@ static Lane *keyed_lane(lua_State *L, Generation *generation, Handler *handler)
         lane = lua_touserdata(L, -1);
     } else { /* payload, lanes, key, nil */
         lua_pop(L, 1);
-        lua_pushvalue(L, -1);
-        int key_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-        lane = lua_newuserdatauv(L, sizeof *lane, 0);
-        *lane = (Lane){.handler = handler, .key_ref = key_ref};
+        lane = lua_newuserdatauv(L, sizeof *lane, 0); /* payload, lanes, key, lane */
+        *lane = (Lane){.handler = handler, .key_ref = LUA_NOREF};
+        lua_pushvalue(L, -2);
+        lane->key_ref = luaL_ref(L, LUA_REGISTRYINDEX);
         lua_rawset(L, payload + 1);
     }
     lua_settop(L, payload);
@@ -233,29 +233,54 @@ void lanes_drain(Generation *generation)
 
 /* --- the event ---------------------------------------------------------------------------------------------------------------- */
 
-void deliver_event(lua_State *L, Generation *generation, Message *message)
+/* One event on its way through the list of handlers. */
+typedef struct {
+    Message *message;
+    Handler *next; /* who sees it next; NULL: all have */
+    Handler *last; /* those added meanwhile do not see this event */
+} Arrival;
+
+/* What cannot be decoded for one handler cannot for the next: nobody is left to see it if this raises. */
+static int decode_once(lua_State *L, Generation *generation, Arrival *arrival)
+{
+    Handler *next = arrival->next;
+    arrival->next = NULL;
+    push_payload(L, generation, arrival->message);
+    arrival->next = next;
+    return lua_gettop(L);
+}
+
+/* Stack: arrival. Goes on with the next handler; raises when one could not be started. */
+static int deliver_on(lua_State *L)
+{
+    Generation *generation = generation_of(L);
+    Arrival *arrival = lua_touserdata(L, 1);
+    int payload = 0;
+    while (arrival->next) {
+        Handler *handler = arrival->next;
+        arrival->next = handler == arrival->last ? NULL : handler->next;
+        if (!handler_matches(handler, arrival->message->name)) continue;
+        bool keyed = handler->key_ref != LUA_NOREF;
+        Lane *lane = &handler->lane;
+        if (!payload && (keyed || lane_is_free(lane))) payload = decode_once(L, generation, arrival);
+        if (keyed) lane = keyed_lane(L, generation, handler);
+        if (lane_is_free(lane)) {
+            lua_pushvalue(L, payload);
+            start(L, generation, lane, arrival->message);
+        } else {
+            enqueue(L, generation, lane, arrival->message, keyed ? payload : 0);
+        }
+        if (handler->options.once) handler_remove(L, handler->id);
+    }
+    return 0;
+}
+
+void deliver_event(Generation *generation, Message *message)
 {
     if (!generation->handlers) return;
-    Handler *last =
-        HEAP_OWNER(generation->handlers_last, Handler, next); /* those added meanwhile do not see this event */
-    int payload = 0;
-    for (Handler *handler = generation->handlers;; handler = handler->next) {
-        if (handler_matches(handler, message->name)) {
-            bool keyed = handler->key_ref != LUA_NOREF;
-            Lane *lane = &handler->lane;
-            if (!payload && (keyed || lane_is_free(lane))) {
-                push_payload(L, generation, message);
-                payload = lua_gettop(L);
-            }
-            if (keyed) lane = keyed_lane(L, generation, handler);
-            if (handler->options.once) handler_remove(L, handler->id);
-            if (lane_is_free(lane)) {
-                lua_pushvalue(L, payload);
-                start(L, generation, lane, message);
-            } else {
-                enqueue(L, generation, lane, message, keyed ? payload : 0);
-            }
-        }
-        if (handler == last) break;
-    }
+    Arrival arrival = {message, generation->handlers, HEAP_OWNER(generation->handlers_last, Handler, next)};
+    generation->delivering++;
+    while (arrival.next)
+        generation_protect(generation, deliver_on, &arrival, "an event");
+    generation->delivering--;
 }

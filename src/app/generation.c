@@ -205,24 +205,10 @@ static bool load(Generation *generation)
 /* --- messages ------------------------------------------------------------------------------------------------------------------ */
 
 /* Stack: message */
-static int deliver(lua_State *L)
-{
-    deliver_event(L, generation_of(L), lua_touserdata(L, 1));
-    return 0;
-}
-
-/* Stack: message */
 static int answer(lua_State *L)
 {
     task_answer(generation_of(L), L, lua_touserdata(L, 1));
     return 0;
-}
-
-static void handle_event(Generation *generation, Message *message)
-{
-    generation->delivering++;
-    generation_protect(generation, deliver, message, "an event");
-    generation->delivering--;
 }
 
 static void handle_host_event(Generation *generation, const char *name, const char *payload)
@@ -233,8 +219,21 @@ static void handle_host_event(Generation *generation, const char *name, const ch
         generation_error(generation, name, NULL);
         return;
     }
-    handle_event(generation, message);
+    deliver_event(generation, message);
     message_unref(message);
+}
+
+/* Behind @stop no event reaches a handler: those that still wait for their turn are not handled any more. */
+static void drop_what_waits(Generation *generation)
+{
+    char text[96];
+    uint64_t before = atomic_load(&generation->dropped);
+    handlers_clear(generation);
+    uint64_t count = atomic_load(&generation->dropped) - before;
+    if (count == 0) return;
+    snprintf(text, sizeof text, "%llu events that waited for their handler are not handled any more",
+             (unsigned long long)count);
+    generation_log(generation, LOG_WARN, slice_of(text), slice_of(""));
 }
 
 static void begin_stop(Generation *generation)
@@ -242,6 +241,7 @@ static void begin_stop(Generation *generation)
     if (generation->stopping) return;
     generation->stopping = true;
     generation->stop_due_ms = generation_now_ms() + generation->config->stop_ms;
+    drop_what_waits(generation);
     tasks_cancel_all(generation);
     tasks_step(generation); /* what was cancelled has its say before @stop, which can then save what came of it */
     handle_host_event(generation, "@stop", "");
@@ -254,7 +254,7 @@ static void handle(Generation *generation, Message *message)
         if (generation->stopping)
             atomic_fetch_add(&generation->dropped, 1);
         else
-            handle_event(generation, message);
+            deliver_event(generation, message);
         break;
     case MESSAGE_RESPONSE: generation_protect(generation, answer, message, "a response"); break;
     case MESSAGE_CONNECTION:

@@ -133,10 +133,11 @@ bool handler_matches(const Handler *handler, Slice name);
 void handler_release(Generation *generation, Handler *handler); /* one use fewer */
 void handlers_subscribe(Generation *generation);                /* tells the port what was registered while loading */
 void handlers_sweep(Generation *generation);                    /* frees removed ones, when nothing walks the list */
+void handlers_clear(Generation *generation);                    /* drops the events that wait for them, counted */
 void handlers_free(Generation *generation);                     /* before the state is closed */
 
-void deliver_event(lua_State *L, Generation *generation, Message *message); /* to all handlers; may raise */
-void lane_ended(Generation *generation, Lane *lane);                        /* a call of this lane ended */
+void deliver_event(Generation *generation, Message *message); /* to all its handlers */
+void lane_ended(Generation *generation, Lane *lane);          /* a call of this lane ended */
 bool lanes_draining(const Generation *generation);
 void lanes_drain(Generation *generation);            /* starts what waits and may run */
 void lane_clear(Generation *generation, Lane *lane); /* drops what waits, counted */

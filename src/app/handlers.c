@@ -158,12 +158,17 @@ static int clear_lanes(lua_State *L)
     return 0;
 }
 
-void handlers_free(Generation *generation)
+void handlers_clear(Generation *generation)
 {
     for (Handler *handler = generation->handlers; handler; handler = handler->next) {
         lane_clear(generation, &handler->lane);
         if (handler->lanes_ref != LUA_NOREF) generation_protect(generation, clear_lanes, handler, "ending");
     }
+}
+
+void handlers_free(Generation *generation)
+{
+    handlers_clear(generation);
     for (Handler *next, *handler = generation->handlers; handler; handler = next) {
         next = handler->next;
         handler_free(generation, handler);

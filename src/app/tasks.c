@@ -376,17 +376,17 @@ bool task_cancel(lua_State *L, uint64_t id)
     return true;
 }
 
-static int cancel_all(lua_State *L)
+/* Stack: task */
+static int cancel_one(lua_State *L)
 {
-    Generation *generation = generation_of(L);
-    for (size_t i = 0; i < generation->tasks.count; i++)
-        cancel_wait(generation, L, generation->tasks.slots[i]);
+    cancel_wait(generation_of(L), L, lua_touserdata(L, 1));
     return 0;
 }
 
 void tasks_cancel_all(Generation *generation)
 {
-    generation_protect(generation, cancel_all, NULL, "stopping");
+    for (size_t i = 0; i < generation->tasks.count; i++)
+        generation_protect(generation, cancel_one, generation->tasks.slots[i], "stopping");
 }
 
 /* --- responses -------------------------------------------------------------------------------------------------------------- */

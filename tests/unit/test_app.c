@@ -586,6 +586,21 @@ static void stopping_cancels_requests_and_runs_stop_handlers(void **state)
     assert_int_equal(bench.world.cancel_count, 1);
 }
 
+static void no_event_reaches_a_handler_behind_stop(void **state)
+{
+    (void)state;
+    Bench bench;
+    bench_start(&bench, "on('e', function(p) note('in' .. p) send() note('out' .. p) end)\n"
+                        "on('e', function(p) note('key' .. p) send() end, 0, function(p) return p % 2 end)\n"
+                        "on('@stop', function() note('stop') end)\n");
+    for (int i = 1; i <= 3; i++)
+        send_event(&bench, "e", (const char *[]){"", "1", "2", "3"}[i]);
+    await_requests(&bench.world, 3);
+    bench_stop(&bench);
+    assert_string_equal(bench.world.notes, "in1 key1 key2 out1 stop closed ");
+    assert_non_null(strstr(bench.world.errors, "3 events that waited for their handler are not handled any more"));
+}
+
 static void handlers_may_come_and_go_while_events_flow(void **state)
 {
     (void)state;
@@ -686,6 +701,7 @@ int main(void)
         cmocka_unit_test(tasks_sleep_and_are_cancelled),
         cmocka_unit_test(waiting_where_nothing_can_wait_is_explained),
         cmocka_unit_test(stopping_cancels_requests_and_runs_stop_handlers),
+        cmocka_unit_test(no_event_reaches_a_handler_behind_stop),
         cmocka_unit_test(handlers_may_come_and_go_while_events_flow),
         cmocka_unit_test(a_looping_key_function_is_seen_from_outside),
         cmocka_unit_test(handlers_that_are_gone_leave_nothing_behind),
