@@ -119,9 +119,11 @@ static void on_notice(void *context, const SessionNotice *notice)
 static void on_turn_end(void *context)
 {
     Host *host = context;
+    bool paid = host_pay_answers(host);
     size_t lost = router_flush(host->router, host_pushed, host);
 
     host->wall_ms = 0;
+    if (!paid || router_waits(host->router)) host_arm_watch(host); /* which makes a turn that tries again */
     if (lost == 0) return;
     host->stats.lost += lost;
     log_print(host->log, LOG_ERROR, NULL, "not enough memory: %zu messages to apps were lost", lost);
@@ -174,6 +176,8 @@ void host_free(Host *host)
     }
     if (!all_back) return; /* its thread still looks at us; the process is about to end */
     router_free(host->router);
+    host_free_answers(host->answers);
+    host_free_answers(host->owed);
     buffer_free(&host->name);
     free(host->apps);
     free(host);

@@ -1,7 +1,10 @@
 /* host_port.c - the apps' side of the host: each call of an app becomes one posted piece of work, each reply one message.
  *
  * A request needs no table on its way: the session knows it by the app's number and the app's token, and the reply brings both
- * back. */
+ * back. What may be on the way to the I/O thread is bounded by HOST_OUTBOX_BYTES for each app.
+ *
+ * A request that was taken is answered, whatever becomes of the memory: with it, the app's thread makes the HostAnswer that will
+ * be needed if there is none left for the answer itself. One is as good as another, so they are a stock, not a table. */
 #include "host/host_private.h"
 
 #include "protocol/json.h"
@@ -13,6 +16,8 @@ typedef struct {
     HostApp *app;
     uint64_t token;
     AppRequest request; /* its method is in `text` */
+    HostAnswer *answer; /* NULL: no request */
+    bool full;          /* it is to be refused: too much is on the way already */
     bool wanted;
     size_t size;
     char text[];
@@ -36,12 +41,70 @@ static Post *post_of(LoopWork *work)
 
 /* --- requests -------------------------------------------------------------------------------------------------------------- */
 
-/* A host without a gateway answers as a session without a connection does. */
-static void refuse(HostApp *app, uint64_t token)
-{
-    static const char error[] = "{\"code\":\"NOT_CONNECTED\",\"message\":\"this host has no gateway\",\"sent\":false}";
+#define NO_GATEWAY "{\"code\":\"NOT_CONNECTED\",\"message\":\"this host has no gateway\",\"sent\":false}"
+#define OUTBOX_FULL \
+    "{\"code\":\"QUEUE_FULL\",\"message\":\"the app asks faster than the host takes it\",\"sent\":false}"
+#define ANSWER_LOST "{\"code\":\"NO_MEMORY\",\"message\":\"there was no memory for the answer\",\"sent\":true}"
 
-    (void)router_push(app->host->router, app->number, message_response(token, false, true, slice_of(error)));
+static void put_in_stock(HostAnswer **stock, HostAnswer *answer)
+{
+    answer->next = *stock;
+    *stock = answer;
+}
+
+static HostAnswer *take_from_stock(HostAnswer **stock)
+{
+    HostAnswer *answer = *stock;
+    *stock = answer->next;
+    return answer;
+}
+
+void host_free_answers(HostAnswer *stock)
+{
+    while (stock) {
+        free(take_from_stock(&stock));
+    }
+}
+
+bool host_pay_answers(Host *host)
+{
+    while (host->owed) {
+        Message *message = message_response(host->owed->token, false, true, slice_of(ANSWER_LOST));
+        if (!message || !router_push(host->router, host->owed->number, message)) return false;
+        free(take_from_stock(&host->owed));
+    }
+    return true;
+}
+
+void host_reply(void *context, const SessionReply *reply)
+{
+    Host *host = context;
+    Slice body = reply->ok ? reply->payload : reply->error;
+    Message *message = message_response(reply->token, reply->ok, reply->last, body);
+
+    host->stats.replies++;
+    bool pushed = router_push(host->router, (int)reply->owner, message);
+    if (!reply->last) return;
+    HostAnswer *answer = take_from_stock(&host->answers); /* each request that was taken has put one in */
+    if (pushed) {
+        free(answer);
+        return;
+    }
+    answer->number = (int)reply->owner;
+    answer->token = reply->token;
+    put_in_stock(&host->owed, answer);
+}
+
+static void refuse(const Post *post, const char *error)
+{
+    SessionReply reply = {
+        .owner = (unsigned)post->app->number, .token = post->token, .last = true, .error = slice_of(error)};
+    host_reply(post->app->host, &reply);
+}
+
+static size_t post_bytes(const Post *post)
+{
+    return sizeof *post + post->size + buffer_size(&post->request.params);
 }
 
 static void run_request(LoopWork *work)
@@ -52,7 +115,11 @@ static void run_request(LoopWork *work)
 
     host->stats.requests++;
     host_arm_watch(host);
-    if (host->client) {
+    put_in_stock(&host->answers, post->answer);
+    atomic_fetch_sub(&post->app->outbox_bytes, post_bytes(post));
+    if (post->full) {
+        refuse(post, OUTBOX_FULL);
+    } else if (host->client) {
         SessionRequest forward = {.owner = (unsigned)post->app->number,
                                   .token = post->token,
                                   .method = slice_make(post->text, post->size),
@@ -63,7 +130,7 @@ static void run_request(LoopWork *work)
                                   .resend = request->resend};
         client_request(host->client, &forward);
     } else {
-        refuse(post->app, post->token);
+        refuse(post, NO_GATEWAY);
     }
     buffer_free(&request->params);
     free(post);
@@ -73,26 +140,24 @@ static bool port_request(void *context, App *app, uint64_t token, AppRequest *re
 {
     HostApp *host_app = context;
     Post *post = post_new(host_app, run_request, request->method);
+    HostAnswer *answer = malloc(sizeof *answer);
 
     (void)app;
-    if (!post) {
+    if (!post || !answer) {
         buffer_free(&request->params);
+        free(post);
+        free(answer);
         return false;
     }
     post->token = token;
+    post->answer = answer;
     post->request = *request;
     post->request.params = buffer_take(&request->params);
+    post->full = atomic_load(&host_app->outbox_bytes) + post_bytes(post) > HOST_OUTBOX_BYTES;
+    if (post->full) buffer_free(&post->request.params);
+    atomic_fetch_add(&host_app->outbox_bytes, post_bytes(post));
     loop_post(host_app->host->loop, &post->work);
     return true;
-}
-
-void host_reply(void *context, const SessionReply *reply)
-{
-    Host *host = context;
-    Slice body = reply->ok ? reply->payload : reply->error;
-
-    host->stats.replies++;
-    (void)router_push(host->router, (int)reply->owner, message_response(reply->token, reply->ok, reply->last, body));
 }
 
 static void run_cancel(LoopWork *work)

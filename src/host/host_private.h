@@ -11,6 +11,16 @@
 #define HOST_STUCK_MS 5000   /* an app in which nothing ends for longer holds up nobody any more */
 #define HOST_REPEAT_MS 10000 /* between two lines about the same app */
 
+#define HOST_OUTBOX_BYTES (64u << 20) /* of an app's requests on the way to the I/O thread; more: QUEUE_FULL */
+
+/* Made with a request, so that it can be answered without memory. */
+typedef struct HostAnswer HostAnswer;
+struct HostAnswer {
+    HostAnswer *next;
+    uint64_t token; /* while it is owed: whose, and of which request */
+    int number;
+};
+
 /* An app and what the host knows of it. The app's thread uses the fields up to `ended`, and those only through posted work. */
 typedef struct {
     Host *host;
@@ -18,11 +28,12 @@ typedef struct {
     int number;             /* in the router; the owner of its requests in the session */
     LoopWork relief, ended; /* posted by the app's thread */
     atomic_bool relief_posted;
-    atomic_bool awaited; /* the I/O thread stands still until the app's has loaded or ended: it need not post */
-    bool presses;        /* its inbox is over its mark: the link is paused */
-    bool stuck;          /* it does not come back: its inbox may fill to the limit, then events are kept from it */
-    bool waits;          /* while stuck: its handlers wait, none runs; it is back when its inbox has sunk */
-    uint64_t handled;    /* handler calls that had ended at progress_ms, or when it began to press after that */
+    atomic_size_t outbox_bytes; /* of requests on the way to the I/O thread */
+    atomic_bool awaited;        /* the I/O thread stands still until the app's has loaded or ended: it need not post */
+    bool presses;               /* its inbox is over its mark: the link is paused */
+    bool stuck;       /* it does not come back: its inbox may fill to the limit, then events are kept from it */
+    bool waits;       /* while stuck: its handlers wait, none runs; it is back when its inbox has sunk */
+    uint64_t handled; /* handler calls that had ended at progress_ms, or when it began to press after that */
     int64_t progress_ms;
     bool has_ended;
     LogLimit slow, holds, loses; /* lines about it */
@@ -41,8 +52,10 @@ struct Host {
     Router *router;
     HostApp **apps; /* by number; each stays where it is, since its thread points at it */
     int app_count;
-    int pressing; /* apps under pressure */
-    bool clean;   /* no app was left behind */
+    HostAnswer *answers; /* one for each request that is not answered yet */
+    HostAnswer *owed;    /* there was no memory for their answers */
+    int pressing;        /* apps under pressure */
+    bool clean;          /* no app was left behind */
     int64_t paused_since_ms;
     unsigned connection; /* of the events that come now */
     int64_t wall_ms;     /* of this turn's first event; 0: none yet */
@@ -61,6 +74,8 @@ struct Host {
 /* host_port.c: what an app asks for, from its thread to ours. */
 AppPort host_port(HostApp *app);
 void host_reply(void *context, const SessionReply *reply); /* of a ClientSink */
+bool host_pay_answers(Host *host);                         /* those that are owed; false: there is no memory yet */
+void host_free_answers(HostAnswer *stock);
 
 /* host_pressure.c: inboxes that are full, handlers that do not return. */
 void host_pushed(void *context, int number); /* of router_flush */

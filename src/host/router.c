@@ -343,20 +343,46 @@ bool router_push_all(Router *router, Message *message)
     return pushed;
 }
 
-size_t router_flush(Router *router, void (*pushed)(void *context, int number), void *context)
+/* Only the ends of requests stay. Returns how many messages are gone. */
+static size_t thin_out(Tray *tray)
 {
-    for (int i = 0; i < router->filled_count; i++) {
-        Tray *tray = &router->trays[router->filled[i]];
-        if (inbox_push(tray->inbox, tray->messages, tray->count)) {
-            tray->count = 0;
-            pushed(context, router->filled[i]);
+    size_t kept = 0, gone = 0;
+
+    for (size_t i = 0; i < tray->count; i++) {
+        Message *message = tray->messages[i];
+        if (message->kind == MESSAGE_RESPONSE && message->last) {
+            tray->messages[kept++] = message;
         } else {
-            router->lost += tray->count;
-            empty_tray(tray);
+            message_unref(message);
+            gone++;
         }
     }
-    router->filled_count = 0;
+    tray->count = kept;
+    return gone;
+}
+
+size_t router_flush(Router *router, void (*pushed)(void *context, int number), void *context)
+{
+    int kept = 0;
+
+    for (int i = 0; i < router->filled_count; i++) {
+        int number = router->filled[i];
+        Tray *tray = &router->trays[number];
+        if (inbox_push(tray->inbox, tray->messages, tray->count)) {
+            tray->count = 0;
+            pushed(context, number);
+        } else {
+            router->lost += thin_out(tray);
+            if (tray->count > 0) router->filled[kept++] = number;
+        }
+    }
+    router->filled_count = kept;
     size_t lost = router->lost;
     router->lost = 0;
     return lost;
+}
+
+bool router_waits(const Router *router)
+{
+    return router->filled_count > 0;
 }

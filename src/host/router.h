@@ -49,7 +49,10 @@ bool router_push(Router *router, int number, Message *message);
 bool router_push_all(Router *router, Message *message);
 
 /* Empties the trays into the inboxes and calls `pushed` for each app that got something. Returns how many messages were lost
- * for want of memory. */
+ * for want of memory. Those that end a request are not: they stay for the next flush. */
 size_t router_flush(Router *router, void (*pushed)(void *context, int number), void *context);
+
+/* Whether something stayed. */
+bool router_waits(const Router *router);
 
 #endif
