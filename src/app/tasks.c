@@ -379,7 +379,9 @@ bool task_cancel(lua_State *L, uint64_t id)
 /* Stack: task */
 static int cancel_one(lua_State *L)
 {
-    cancel_wait(generation_of(L), L, lua_touserdata(L, 1));
+    Task *task = lua_touserdata(L, 1);
+    task->cancelled = task->id != 0; /* a loop of waits ends at the next one, and does not use up the time to stop */
+    cancel_wait(generation_of(L), L, task);
     return 0;
 }
 

@@ -386,6 +386,21 @@ static void files_of_the_app(void **state)
     rig_free(rig);
 }
 
+/* The usual worker: it need not know of stopping. What begins while stopping may wait as ever. */
+static void stopping_ends_a_loop_of_waits(void **state)
+{
+    (void)state;
+    Rig *rig = rig_new();
+    rig_run(rig, "task.spawn(function() while true do task.sleep(3600) end end)\n"
+                 "gw.on('@start', function() while true do task.sleep(3600) end end)\n"
+                 "gw.on('@stop', function() log.info(tostring(task.sleep(0.001))) end)");
+    rig_stop(rig);
+    assert_non_null(strstr(rig->log, "info true"));
+    assert_null(strstr(rig->log, "warn"));
+    assert_null(strstr(rig->log, "error"));
+    rig_free(rig);
+}
+
 /* Finalizers run until the state is closed; what they would register then, nobody would free. */
 static void an_app_that_has_ended_registers_nothing(void **state)
 {
@@ -420,6 +435,7 @@ int main(void)
         cmocka_unit_test(a_host_without_memory_raises),
         cmocka_unit_test(the_app_and_the_connection),
         cmocka_unit_test(files_of_the_app),
+        cmocka_unit_test(stopping_ends_a_loop_of_waits),
         cmocka_unit_test(an_app_that_has_ended_registers_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
