@@ -23,7 +23,7 @@
 
 #define SESSION_HANDSHAKE_MS 15000      /* from opened to hello-ok */
 #define SESSION_IN_FLIGHT 128           /* requests the gateway has at a time, by default; the rest waits in line */
-#define SESSION_IN_LINE 8192            /* requests that wait, by default; more, or over 64 MiB of them: QUEUE_FULL */
+#define SESSION_IN_LINE 8192            /* requests that wait, by default; more, or over 64 MiB kept: QUEUE_FULL */
 #define SESSION_AHEAD_BYTES (32u << 20) /* requests that the link has not written yet; a larger one goes alone */
 #define SESSION_TIMEOUT_MS 30000        /* a request's, by default */
 #define SESSION_TICK_MS 30000           /* until the policy says otherwise; silent for two of them: close 4000 */

@@ -72,7 +72,7 @@ typedef struct {
     PendingList line, flight, doomed;
     size_t line_count, flight_count, doomed_count;
     size_t accepted_count; /* of those in flight */
-    size_t line_bytes;
+    size_t kept_bytes;     /* of all frames in the lists */
     HashIndex by_id, by_token;
     Heap deadlines;
     Pending *spare; /* freed ones, linked by next */

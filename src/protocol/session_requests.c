@@ -11,8 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define LINE_BYTES (64u << 20)   /* what the frames in line may take together; more: QUEUE_FULL */
-#define SPARE_COUNT 256          /* freed requests kept for the next ones */
+#define KEPT_BYTES (64u << 20) /* what the frames in line and those kept to be sent again may take; more: QUEUE_FULL */
+#define SPARE_COUNT 256        /* freed requests kept for the next ones */
 #define STATUS_LOOKUP_BYTES 4096 /* a first response that ends its request is not looked for in larger payloads */
 #define ERROR_SIZE 512
 
@@ -27,9 +27,9 @@ static size_t *count_of(Requests *requests, const PendingList *list)
 static void account(Requests *requests, const Pending *pending, bool enters)
 {
     size_t *count = count_of(requests, pending->list);
-    size_t bytes = pending->list == &requests->line ? buffer_size(&pending->frame) : 0;
+    size_t bytes = buffer_size(&pending->frame);
     *count = enters ? *count + 1 : *count - 1;
-    requests->line_bytes = enters ? requests->line_bytes + bytes : requests->line_bytes - bytes;
+    requests->kept_bytes = enters ? requests->kept_bytes + bytes : requests->kept_bytes - bytes;
 }
 
 static void unlink_pending(Requests *requests, Pending *pending)
@@ -210,7 +210,7 @@ static void send_request(Session *session, Pending *pending)
             &session->status.ended_refused);
         return;
     }
-    unlink_pending(requests, pending); /* before the frame goes: the line's bytes are counted by it */
+    unlink_pending(requests, pending); /* before the frame goes: the kept bytes are counted by it */
     if (pending->resend) {
         text = buffer_with_headroom(BUFFER_FRAME_HEADROOM);
         buffer_append_slice(&text, buffer_slice(&pending->frame));
@@ -267,7 +267,7 @@ void session_request(Session *session, int64_t now_ms, SessionRequest *request)
         return;
     }
     if (pending_count(requests) >= session->config.max_in_flight + session->config.max_in_line ||
-        requests->line_bytes + buffer_size(&request->params) > LINE_BYTES) {
+        requests->kept_bytes + buffer_size(&request->params) > KEPT_BYTES) {
         refuse(session, request, "QUEUE_FULL", "too many requests wait for the gateway", &status->ended_refused);
         return;
     }

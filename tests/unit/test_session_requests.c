@@ -365,6 +365,34 @@ static void the_line_is_bounded_in_bytes(void **state)
     rig_free(rig);
 }
 
+/* One that was accepted holds no slot any more, but its frame is kept for the next connection. */
+static void what_is_kept_to_be_sent_again_is_bounded_in_bytes(void **state)
+{
+    Rig *rig = rig_ready(&(SessionConfig){.max_in_flight = 1});
+    char *params = malloc((10u << 20) + 1);
+
+    (void)state;
+    assert_non_null(params);
+    memset(params, ' ', 10u << 20);
+    params[10u << 20] = '\0';
+    for (uint64_t i = 0; i < 6; i++) {
+        rig_request_with(rig, (SessionRequest){.token = i, .final = true, .resend = true}, params);
+        rig_answer_last(rig, ACCEPTED);
+    }
+    assert_int_equal(rig->reply_count, 6);
+    rig_request_with(rig, (SessionRequest){.token = 6, .final = true, .resend = true}, params);
+    expect_error(rig, 6, "QUEUE_FULL");
+    rig_answer_last(rig, FINAL); /* makes room */
+    rig_request_with(rig, (SessionRequest){.token = 7, .final = true, .resend = true}, params);
+    assert_int_equal(rig_status(rig).in_flight, 6);
+    rig_closed(rig, 1006, "");
+    assert_int_equal(rig_status(rig).in_line, 6);
+    rig_request_with(rig, (SessionRequest){.token = 8, .wait_ms = 1000}, params);
+    expect_error(rig, 8, "QUEUE_FULL");
+    free(params);
+    rig_free(rig);
+}
+
 static void a_request_over_the_policy_is_not_sent(void **state)
 {
     Rig *rig = rig_new(&(SessionConfig){0});
@@ -486,6 +514,7 @@ int main(void)
         cmocka_unit_test(the_rest_waits_in_line_in_order),
         cmocka_unit_test(the_default_is_128_in_flight),
         cmocka_unit_test(the_line_is_bounded_in_bytes),
+        cmocka_unit_test(what_is_kept_to_be_sent_again_is_bounded_in_bytes),
         cmocka_unit_test(requests_wait_for_a_link_that_has_not_written_what_it_has),
         cmocka_unit_test(owners_do_not_share_names),
         cmocka_unit_test(a_request_over_the_policy_is_not_sent),
