@@ -167,14 +167,19 @@ void host_free(Host *host)
     client_free(host->client);
     host->client = NULL;
     for (int i = 0; i < host->app_count; i++) {
-        atomic_store(&host->apps[i]->awaited, true);
-        if (app_free(host->apps[i]->app)) {
-            free(host->apps[i]);
-        } else {
+        HostApp *app = host->apps[i];
+        atomic_store(&app->awaited, true);
+        if (!app_free(app->app)) {
             all_back = false;
+            continue;
         }
+        app->app = NULL;
+        if (app->started && !app->has_ended) all_back = false;
     }
-    if (!all_back) return; /* its thread still looks at us; the process is about to end */
+    if (!all_back) return; /* a thread, or work that one has posted, still points at us; the process is about to end */
+    for (int i = 0; i < host->app_count; i++) {
+        free(host->apps[i]);
+    }
     router_free(host->router);
     host_free_answers(host->answers);
     host_free_answers(host->owed);
@@ -252,6 +257,7 @@ bool host_start(Host *host)
 {
     for (int i = 0; i < host->app_count; i++) {
         if (!app_start(host->apps[i]->app)) return false;
+        host->apps[i]->started = true;
     }
     host->state = HOST_RUNNING;
     if (host->client) client_start(host->client);

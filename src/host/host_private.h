@@ -35,7 +35,8 @@ typedef struct {
     bool waits;       /* while stuck: its handlers wait, none runs; it is back when its inbox has sunk */
     uint64_t handled; /* handler calls that had ended at progress_ms, or when it began to press after that */
     int64_t progress_ms;
-    bool has_ended;
+    bool started;
+    bool has_ended;              /* its last work was run here: nothing that is still posted points at it */
     LogLimit slow, holds, loses; /* lines about it */
 } HostApp;
 

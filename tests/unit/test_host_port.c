@@ -145,6 +145,23 @@ static void a_request_is_answered_though_there_is_no_memory_for_the_answer(void 
     assert_null(world->host->owed);
 }
 
+/* Its thread is home, the news of it is still on the way. */
+static void a_host_outlives_the_work_that_its_apps_have_posted(void **state)
+{
+    World *world = *state;
+    HostApp *app = calloc(1, sizeof *app);
+
+    assert_non_null(app);
+    *app = (HostApp){.host = world->host, .started = true};
+    world->host->apps[0] = app;
+    world->host->app_count = 1;
+    AppPort port = host_port(app);
+    port.ended(port.context, NULL);
+    host_free(world->host); /* AddressSanitizer tells in the turn, or at the end, if it frees too much or too little */
+    turn(world);
+    assert_true(app->has_ended);
+}
+
 /* An app names its requests with ever larger numbers; after weeks they have more than 48 bits. */
 static void a_request_keeps_its_name_whatever_it_is(void **state)
 {
@@ -169,6 +186,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_request_is_answered_though_there_is_no_memory_for_the_answer, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(a_host_outlives_the_work_that_its_apps_have_posted, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
