@@ -5,12 +5,16 @@
 #include "host/log_text.h"
 #include "host/outlet.h"
 
+#include "protocol/utf8.h"
+
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+#define CUT_MESSAGE_BYTES (32u << 10) /* even if each byte leaves as an escape of six, it is within LOG_LINE_BYTES */
 
 struct Log {
     LogConfig config;
@@ -25,6 +29,27 @@ bool log_wants_colour(int fd)
     return isatty(fd) && !(refusal && *refusal) && !(terminal && strcmp(terminal, "dumb") == 0);
 }
 
+static void append_line(const Log *log, Buffer *text, const LogLine *line)
+{
+    if (log->config.format == LOG_JSON) {
+        log_line_json(text, line);
+    } else {
+        log_line_human(text, line, log->config.colour);
+    }
+}
+
+/* The message's beginning, and in place of the fields how much is missing. */
+static void append_cut_line(const Log *log, Buffer *text, LogLine line)
+{
+    char fields[64];
+    size_t kept = utf8_prefix(line.message, CUT_MESSAGE_BYTES);
+
+    (void)snprintf(fields, sizeof fields, "{\"cut_bytes\":%zu}", line.message.size - kept + line.fields.size);
+    line.message.size = kept;
+    line.fields = slice_of(fields);
+    append_line(log, text, &line);
+}
+
 /* Returns false if there was no room. */
 static bool put_line(Log *log, LogLevel level, const char *app, Slice message, Slice fields)
 {
@@ -32,10 +57,10 @@ static bool put_line(Log *log, LogLevel level, const char *app, Slice message, S
     Buffer text = {0};
 
     clock_gettime(CLOCK_REALTIME, &line.time);
-    if (log->config.format == LOG_JSON) {
-        log_line_json(&text, &line);
-    } else {
-        log_line_human(&text, &line, log->config.colour);
+    append_line(log, &text, &line);
+    if (buffer_size(&text) > LOG_LINE_BYTES) {
+        buffer_clear(&text);
+        append_cut_line(log, &text, line);
     }
     bool put = !text.failed && outlet_put(log->outlet, buffer_slice(&text)) > 0;
     buffer_free(&text);

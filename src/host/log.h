@@ -1,6 +1,6 @@
 /* log.h - the structured log on stderr. Any thread logs; one thread writes, so that a stalled stderr stalls nobody.
  *
- * Lines wait in a ring of LOG_RING_BYTES. What does not fit is dropped and counted, and the count is written as soon as
+ * Lines wait in a ring of LOG_RING_BYTES. One that would be longer than LOG_LINE_BYTES is cut and says so. What does not fit is dropped and counted, and the count is written as soon as
  * there is room again. Texts may come from the wire: control characters leave as escapes, in both formats. */
 #ifndef GATEHOUSE_HOST_LOG_H
 #define GATEHOUSE_HOST_LOG_H
@@ -8,6 +8,7 @@
 #include "app/port.h"
 
 #define LOG_RING_BYTES (1u << 20)
+#define LOG_LINE_BYTES (256u << 10)
 #define LOG_FLUSH_MS 1000 /* how long log_free waits for a stalled reader */
 
 typedef struct Log Log;

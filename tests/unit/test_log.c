@@ -238,6 +238,56 @@ static void reader_that_never_reads_does_not_hold_the_end(void **state)
     close(ends[1]);
 }
 
+static char *log_one(LogFormat format, Slice message, Slice fields)
+{
+    int ends[2];
+    pthread_t thread;
+    Reader reader = {0};
+
+    assert_int_equal(pipe(ends), 0);
+    reader.fd = ends[0];
+    assert_int_equal(pthread_create(&thread, NULL, read_to_end, &reader), 0);
+    Log *log = log_new(&(LogConfig){.level = LOG_INFO, .format = format, .fd = ends[1]});
+    log_write(log, LOG_INFO, "app", message, fields);
+    log_free(log);
+    close(ends[1]);
+    pthread_join(thread, NULL);
+    close(ends[0]);
+    return reader.text;
+}
+
+static void a_line_too_long_for_the_ring_is_cut_and_says_so(void **state)
+{
+    enum { SIZE = 2 << 20 };
+    char *text = malloc(SIZE), *line;
+    int64_t cut_bytes = 0;
+
+    (void)state;
+    assert_non_null(text);
+    memset(text, '\x01', SIZE); /* each becomes an escape */
+    line = log_one(LOG_HUMAN, slice_make(text, SIZE), (Slice){0});
+    assert_true(strlen(line) > (32u << 10) && strlen(line) <= LOG_LINE_BYTES);
+    assert_non_null(strstr(line, "INFO  app: \\x01"));
+    assert_non_null(strstr(line, "  cut_bytes=2064384\n"));
+    free(line);
+
+    line = log_one(LOG_JSON, slice_make(text, SIZE), (Slice){0});
+    assert_true(strlen(line) <= LOG_LINE_BYTES);
+    assert_true(json_validate(slice_make(line, strlen(line) - 1), NULL));
+    free(line);
+
+    /* Fields cannot be cut: they give way. */
+    memset(text, ' ', SIZE);
+    text[0] = '{';
+    text[SIZE - 1] = '}';
+    line = log_one(LOG_JSON, slice_of("short"), slice_make(text, SIZE));
+    assert_true(json_get_int(json_find(json_find(slice_of(line), "fields"), "cut_bytes"), &cut_bytes));
+    assert_int_equal(cut_bytes, SIZE);
+    assert_true(slice_is(json_plain_string(json_find(slice_of(line), "message")), "short"));
+    free(line);
+    free(text);
+}
+
 static void the_same_message_once_in_a_while(void **state)
 {
     LogLimit limit = {0};
@@ -263,6 +313,7 @@ int main(void)
         cmocka_unit_test(threads_log_whole_lines_and_all_are_flushed),
         cmocka_unit_test(lines_that_nobody_takes_are_dropped_counted_and_reported),
         cmocka_unit_test(reader_that_never_reads_does_not_hold_the_end),
+        cmocka_unit_test(a_line_too_long_for_the_ring_is_cut_and_says_so),
         cmocka_unit_test(the_same_message_once_in_a_while),
     };
 
