@@ -43,13 +43,14 @@ static const char *trim_token(char *text, size_t size)
     return NULL;
 }
 
-/* A pipe is fine too: --token-file <(pass show gateway). NULL with a sentence in `problem`. */
-static char *read_token_file(const char *path, const char *origin, char *problem, size_t problem_size)
+/* A pipe is fine too: --token-file <(pass show gateway). But not `again`, while the host runs: it has no more to give, and
+ * whoever opened one without a writer would wait. NULL with a sentence in `problem`. */
+static char *read_token_file(const char *path, const char *origin, bool again, char *problem, size_t problem_size)
 {
     char *text = calloc(1, LONGEST + 2), *token = NULL;
     const char *wrong = NULL;
     struct stat status;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (again ? O_NONBLOCK : 0));
 
     if (!text) {
         wrong = "there is not enough memory";
@@ -59,6 +60,8 @@ static char *read_token_file(const char *path, const char *origin, char *problem
         goto out;
     } else if (!S_ISREG(status.st_mode) && !S_ISFIFO(status.st_mode)) {
         wrong = "it is no file";
+    } else if (again && S_ISFIFO(status.st_mode)) {
+        wrong = "a pipe is read once, at the start";
     } else if (status.st_mode & (S_IRWXG | S_IRWXO)) {
         (void)config_fail(problem, problem_size, "%s: others can read or write the token file %s; run: chmod 600 %s",
                           origin, path, path);
@@ -85,7 +88,8 @@ bool config_read_secrets(Config *config, char *problem, size_t problem_size)
     char *token = NULL;
 
     if (file->text && file->arrival > config->token_arrival) {
-        token = read_token_file(file->text, config_origin(config, SETTING_TOKEN_FILE), problem, problem_size);
+        token = read_token_file(file->text, config_origin(config, SETTING_TOKEN_FILE), config->token != NULL, problem,
+                                problem_size);
         if (!token) return false;
     } else if (config->environment_token) {
         token = strdup(config->environment_token);

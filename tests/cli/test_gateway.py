@@ -328,6 +328,17 @@ class Run(Case):
         self.assertEqual(self.until(process, "ready")["fields"]["connection"], 2)
         self.assertEqual(self.stop(process)[0], 0)
 
+    def test_a_pipe_in_place_of_the_token_file_does_not_hang_the_host(self):
+        token = self.write("token", "first\n", 0o600)
+        process = self.run_app(Gateway(self), "--token-file", token)
+        self.until(process, "ready")
+        token.unlink()
+        os.mkfifo(token, 0o600)
+        process.send_signal(signal.SIGHUP)
+        self.assertRegex(self.until(process, "SIGHUP: ", app=None)["message"],
+                         "a pipe is read once, at the start; the old secrets stay")
+        self.assertEqual(self.stop(process)[0], 0)
+
     def test_pairing_waits_and_says_how(self):
         gateway = Gateway(self, connect=lambda peer, request: peer.refuse(request, PAIRING))
         process = self.run_app(gateway)
