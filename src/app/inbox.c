@@ -20,7 +20,7 @@ struct Inbox {
     pthread_cond_t arrived;
     Message **ring;
     size_t mask, head, tail; /* head: next to take, tail: next free; both only grow */
-    bool sleeping, woken;
+    bool sleeping;
     uint64_t pushed, taken;
     size_t peak_count, peak_bytes;
 
@@ -117,11 +117,11 @@ bool inbox_push(Inbox *inbox, Message *const *messages, size_t count)
     return room;
 }
 
-/* With the lock held: waits until there is a message, a wake-up, or `due_ms`. */
+/* With the lock held: waits until there is a message, or `due_ms`. */
 static void wait_for_message(Inbox *inbox, int64_t due_ms)
 {
     struct timespec due = {.tv_sec = (time_t)(due_ms / 1000), .tv_nsec = (long)(due_ms % 1000) * 1000000};
-    while (inbox->head == inbox->tail && !inbox->woken) {
+    while (inbox->head == inbox->tail) {
         inbox->sleeping = true;
         if (due_ms == INT64_MAX)
             pthread_cond_wait(&inbox->arrived, &inbox->lock);
@@ -129,7 +129,6 @@ static void wait_for_message(Inbox *inbox, int64_t due_ms)
             break;
     }
     inbox->sleeping = false;
-    inbox->woken = false;
 }
 
 size_t inbox_take(Inbox *inbox, Message **messages, size_t room, int64_t due_ms)
@@ -142,14 +141,6 @@ size_t inbox_take(Inbox *inbox, Message **messages, size_t room, int64_t due_ms)
     inbox->taken += count;
     pthread_mutex_unlock(&inbox->lock);
     return count;
-}
-
-void inbox_wake(Inbox *inbox)
-{
-    pthread_mutex_lock(&inbox->lock);
-    inbox->woken = true;
-    pthread_mutex_unlock(&inbox->lock);
-    pthread_cond_signal(&inbox->arrived);
 }
 
 static bool over(const Inbox *inbox, size_t bytes, size_t count)

@@ -44,9 +44,6 @@ void inbox_release(Inbox *inbox, size_t bytes);
 /* The app has this many more (fewer) requests in flight. */
 void inbox_waiting(Inbox *inbox, int change);
 
-/* Makes inbox_take return at once, now or the next time. Any thread. */
-void inbox_wake(Inbox *inbox);
-
 /* Whether it is at its limit. Any thread. */
 bool inbox_full(const Inbox *inbox);
 

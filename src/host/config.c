@@ -236,11 +236,6 @@ const char *config_origin(const Config *config, Setting setting)
     return origin ? origin : "default";
 }
 
-const char *config_key(Setting setting)
-{
-    return setting_infos[setting].key;
-}
-
 const char *config_token(const Config *config)
 {
     return config->token;

@@ -54,7 +54,6 @@ bool config_flag(const Config *config, Setting setting);
 const char *const *config_list(const Config *config,
                                Setting setting);                  /* ended by NULL; borrowed until it is set again */
 const char *config_origin(const Config *config, Setting setting); /* "default", "gatehouse.lua: url", "--url", … */
-const char *config_key(Setting setting);                          /* "url", as in gatehouse.lua */
 
 const char *config_token(const Config *config);    /* NULL if there is none */
 const char *config_password(const Config *config); /* NULL if there is none */

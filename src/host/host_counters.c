@@ -31,8 +31,15 @@ static void write_host(Buffer *out, const HostStats *stats)
     json_write_member_int(out, "paused_ms", stats->paused_ms);
 }
 
+static void write_log(Buffer *out, const LogStats *stats)
+{
+    json_write_member_int(out, "log_lines", (int64_t)stats->lines);
+    json_write_member_int(out, "dropped_log_lines", (int64_t)stats->dropped);
+}
+
 void host_tell_counters(const Host *host)
 {
+    LogStats log;
     SessionStatus status;
     HostStats stats;
     Buffer fields = {0};
@@ -40,9 +47,11 @@ void host_tell_counters(const Host *host)
     if (!host->client || !log_writes(host->log, LOG_DEBUG)) return;
     client_status(host->client, &status);
     host_stats(host, &stats);
+    log_stats(host->log, &log);
     buffer_append_char(&fields, '{');
     write_connection(&fields, &status);
     write_host(&fields, &stats);
+    write_log(&fields, &log);
     buffer_append_char(&fields, '}');
     log_write(host->log, LOG_DEBUG, NULL, slice_of("counters"), buffer_slice(&fields));
     buffer_free(&fields);

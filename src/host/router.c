@@ -231,15 +231,6 @@ static bool matches(const Pattern *prefix, Slice name)
     return memcmp(name.data, prefix->text, prefix->size) == 0;
 }
 
-bool router_wants(const Router *router, Slice name)
-{
-    if (find_exact(router, name, hash_of_slice(name))) return true;
-    for (const Pattern *prefix = router->prefixes; prefix; prefix = prefix->next) {
-        if (matches(prefix, name)) return true;
-    }
-    return false;
-}
-
 /* --- trays ---------------------------------------------------------------------------------------------------------------- */
 
 /* Takes the reference. */

@@ -25,9 +25,6 @@ bool router_subscribe(Router *router, int number, Slice pattern, bool wanted);
 /* Calls `each` with every pattern that the app wants, in no order. */
 void router_patterns(const Router *router, int number, void (*each)(void *context, Slice pattern), void *context);
 
-/* Whether anybody wants events of that name. */
-bool router_wants(const Router *router, Slice name);
-
 /* Puts the event into the tray of each app that subscribed; returns to how many, 0: it was not even copied.
  * -1 without memory: then some of them do not get it. */
 int router_event(Router *router, const EventFields *event);

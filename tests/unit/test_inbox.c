@@ -164,16 +164,6 @@ static void a_waiting_request_opens_the_road_below_the_limit(void **state)
     inbox_free(inbox);
 }
 
-static void a_wake_is_not_lost_before_the_wait(void **state)
-{
-    (void)state;
-    Inbox *inbox = inbox_new(&(InboxLimits){0}, NULL, NULL);
-    Message *batch[1];
-    inbox_wake(inbox);
-    assert_int_equal(inbox_take(inbox, batch, 1, INT64_MAX), 0);
-    inbox_free(inbox);
-}
-
 static void what_was_not_taken_is_freed(void **state)
 {
     (void)state;
@@ -242,7 +232,6 @@ int main(void)
         cmocka_unit_test(what_waits_for_its_handler_weighs),
         cmocka_unit_test(a_waiting_request_keeps_the_road_open_up_to_the_limit),
         cmocka_unit_test(a_waiting_request_opens_the_road_below_the_limit),
-        cmocka_unit_test(a_wake_is_not_lost_before_the_wait),
         cmocka_unit_test(what_was_not_taken_is_freed),
         cmocka_unit_test(many_pushers_lose_nothing_and_keep_their_order),
     };

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "cli/options.h"
+#include "host/config_private.h"
 #include "host/suggest.h"
 
 #include <stdlib.h>
@@ -125,7 +126,7 @@ static void every_option_tells_what_it_is_for(void **state)
             if (option_infos[i].setting != setting + 1) continue;
             found++;
             for (size_t c = 0; option_infos[i].name[c]; c++) {
-                char expected = config_key((Setting)setting)[c];
+                char expected = setting_infos[setting].key[c];
                 assert_int_equal(option_infos[i].name[c], expected == '_' ? '-' : expected);
             }
         }
