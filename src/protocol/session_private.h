@@ -5,6 +5,7 @@
  *     session_hello.c     what is read from hello-ok
  *     session_refusal.c   the table of refusals: what follows from an answer that is no hello-ok
  *     session_requests.c  requests between session_request and their last reply
+ *     session_table.c     the lists and indexes that those are in
  *     session_notice.c    texts for people: cleaned of control characters and secrets
  *
  * The sink's callbacks may call the session again (all but session_free). So whoever calls the sink has finished its
@@ -13,14 +14,11 @@
 #define GATEHOUSE_PROTOCOL_SESSION_PRIVATE_H
 
 #include "protocol/backoff.h"
-#include "protocol/hash.h"
-#include "protocol/heap.h"
 #include "protocol/session.h"
+#include "protocol/session_table.h"
 
 #define SESSION_MIN_PROTOCOL 3
 #define SESSION_MAX_PROTOCOL 4
-#define SESSION_ID_SIZE 37      /* a UUID and a zero byte */
-#define SESSION_RECENT 512      /* ids of ended requests whose answer may still come */
 #define SESSION_REASON_SIZE 768 /* bytes of a text for people */
 
 /* WebSocket close codes (RFC 6455, section 7.4). */
@@ -39,50 +37,6 @@ typedef enum { LINK_NONE, LINK_UP, LINK_CLOSING } SessionLink;
 typedef struct {
     char *token, *password, *device_token; /* owned, NULL if there is none */
 } SessionSecrets;
-
-/* A request between session_request and its last reply. It is in one of three lists. */
-typedef struct PendingList PendingList;
-typedef struct Pending Pending;
-struct Pending {
-    Pending *previous, *next;
-    PendingList *list;
-    HashNode by_id, by_token;
-    HeapNode deadline;     /* the earlier of the two below, as far as it applies */
-    int64_t give_up_ms;    /* then TIMEOUT */
-    int64_t connect_by_ms; /* then NOT_CONNECTED, unless ready; HEAP_NEVER if it does not apply */
-    uint64_t token;
-    unsigned owner;
-    Buffer frame; /* the request as it goes out; after that kept only to be sent again */
-    char id[SESSION_ID_SIZE];
-    bool final, resend;
-    bool sent;     /* the gateway may have seen it, on this connection or an earlier one */
-    bool accepted; /* final: the first of two responses came on this connection; holds no slot any more */
-    bool told;     /* final: the caller has got a first response */
-};
-
-struct PendingList {
-    Pending *first, *last;
-};
-
-/*     session_request ──► line ──(a slot is free)──► flight ──(response)──► ended
- *                           ▲                           │
- *                           └──(disconnect, resend)─────┤
- *                                                       └──(disconnect, stop)──► doomed ──► ended */
-typedef struct {
-    PendingList line, flight, doomed;
-    size_t line_count, flight_count, doomed_count;
-    size_t accepted_count; /* of those in flight */
-    size_t kept_bytes;     /* of all frames in the lists */
-    HashIndex by_id, by_token;
-    Heap deadlines;
-    Pending *spare; /* freed ones, linked by next */
-    size_t spare_count;
-    struct {
-        uint64_t id_hash; /* 0: free */
-        bool second;      /* its first response ended it, a second one is to be expected */
-    } recent[SESSION_RECENT];
-    size_t recent_next;
-} Requests;
 
 struct Session {
     SessionConfig config;

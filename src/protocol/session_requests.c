@@ -9,138 +9,10 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #define KEPT_BYTES (64u << 20) /* what the frames in line and those kept to be sent again may take; more: QUEUE_FULL */
-#define SPARE_COUNT 256        /* freed requests kept for the next ones */
 #define STATUS_LOOKUP_BYTES 4096 /* a first response that ends its request is not looked for in larger payloads */
 #define ERROR_SIZE 512
-
-/* --- lists -------------------------------------------------------------------------------------------------------- */
-
-static size_t *count_of(Requests *requests, const PendingList *list)
-{
-    if (list == &requests->line) return &requests->line_count;
-    return list == &requests->flight ? &requests->flight_count : &requests->doomed_count;
-}
-
-static void account(Requests *requests, const Pending *pending, bool enters)
-{
-    size_t *count = count_of(requests, pending->list);
-    size_t bytes = buffer_size(&pending->frame);
-    *count = enters ? *count + 1 : *count - 1;
-    requests->kept_bytes = enters ? requests->kept_bytes + bytes : requests->kept_bytes - bytes;
-}
-
-static void unlink_pending(Requests *requests, Pending *pending)
-{
-    PendingList *list = pending->list;
-    account(requests, pending, false);
-    if (pending->accepted) requests->accepted_count--;
-    pending->accepted = false;
-    *(pending->previous ? &pending->previous->next : &list->first) = pending->next;
-    *(pending->next ? &pending->next->previous : &list->last) = pending->previous;
-    pending->previous = pending->next = NULL;
-    pending->list = NULL;
-}
-
-static void append(Requests *requests, PendingList *list, Pending *pending)
-{
-    pending->previous = list->last;
-    *(list->last ? &list->last->next : &list->first) = pending;
-    list->last = pending;
-    pending->list = list;
-    account(requests, pending, true);
-}
-
-static void prepend(Requests *requests, PendingList *list, Pending *pending)
-{
-    pending->next = list->first;
-    *(list->first ? &list->first->previous : &list->last) = pending;
-    list->first = pending;
-    pending->list = list;
-    account(requests, pending, true);
-}
-
-/* --- the table ---------------------------------------------------------------------------------------------------- */
-
-static uint64_t hash_of_name(unsigned owner, uint64_t token)
-{
-    return hash_of_number(token + owner);
-}
-
-static Pending *find_by_token(const Requests *requests, unsigned owner, uint64_t token)
-{
-    for (HashNode *node = hash_first(&requests->by_token, hash_of_name(owner, token)); node; node = hash_next(node)) {
-        Pending *pending = HEAP_OWNER(node, Pending, by_token);
-        if (pending->token == token && pending->owner == owner) return pending;
-    }
-    return NULL;
-}
-
-static Pending *find_in_flight(const Requests *requests, Slice id, uint64_t id_hash)
-{
-    for (HashNode *node = hash_first(&requests->by_id, id_hash); node; node = hash_next(node)) {
-        Pending *pending = HEAP_OWNER(node, Pending, by_id);
-        if (pending->list == &requests->flight && slice_is(id, pending->id)) return pending;
-    }
-    return NULL;
-}
-
-static Pending *new_pending(Requests *requests)
-{
-    Pending *pending = requests->spare;
-    if (!pending) return calloc(1, sizeof *pending);
-    requests->spare = pending->next;
-    requests->spare_count--;
-    *pending = (Pending){0};
-    return pending;
-}
-
-static void free_pending(Requests *requests, Pending *pending)
-{
-    buffer_free(&pending->frame);
-    if (requests->spare_count == SPARE_COUNT) {
-        free(pending);
-        return;
-    }
-    pending->next = requests->spare;
-    requests->spare = pending;
-    requests->spare_count++;
-}
-
-/* False: no memory, and nothing has changed. */
-static bool enter_table(Requests *requests, Pending *pending, int64_t due_ms)
-{
-    uint64_t name_hash = hash_of_name(pending->owner, pending->token);
-    if (!hash_add(&requests->by_id, &pending->by_id, hash_of_slice(slice_of(pending->id)))) return false;
-    if (!hash_add(&requests->by_token, &pending->by_token, name_hash)) goto no_token;
-    if (!heap_add(&requests->deadlines, &pending->deadline, due_ms)) goto no_deadline;
-    append(requests, &requests->line, pending);
-    return true;
-no_deadline:
-    hash_remove(&requests->by_token, &pending->by_token);
-no_token:
-    hash_remove(&requests->by_id, &pending->by_id);
-    return false;
-}
-
-static void leave_table(Requests *requests, Pending *pending)
-{
-    unlink_pending(requests, pending);
-    hash_remove(&requests->by_id, &pending->by_id);
-    hash_remove(&requests->by_token, &pending->by_token);
-    heap_remove(&requests->deadlines, &pending->deadline);
-}
-
-/* The oldest of those remembered is forgotten. */
-static void remember(Requests *requests, const Pending *pending, bool second)
-{
-    size_t at = requests->recent_next;
-    requests->recent[at].id_hash = pending->by_id.hash;
-    requests->recent[at].second = second;
-    requests->recent_next = (at + 1) % SESSION_RECENT;
-}
 
 /* --- ends --------------------------------------------------------------------------------------------------------- */
 
@@ -150,8 +22,8 @@ static void end_request(Session *session, Pending *pending, SessionReply reply, 
     reply.token = pending->token;
     reply.last = true;
     ++*counter;
-    leave_table(&session->requests, pending);
-    free_pending(&session->requests, pending);
+    requests_leave(&session->requests, pending);
+    requests_free_pending(&session->requests, pending);
     session->sink.reply(session->sink.context, &reply);
 }
 
@@ -210,14 +82,14 @@ static void send_request(Session *session, Pending *pending)
             &session->status.ended_refused);
         return;
     }
-    unlink_pending(requests, pending); /* before the frame goes: the kept bytes are counted by it */
+    requests_unlink(requests, pending); /* before the frame goes: the kept bytes are counted by it */
     if (pending->resend) {
         text = buffer_with_headroom(BUFFER_FRAME_HEADROOM);
         buffer_append_slice(&text, buffer_slice(&pending->frame));
     } else {
         text = buffer_take(&pending->frame);
     }
-    append(requests, &requests->flight, pending);
+    requests_append(requests, &requests->flight, pending);
     if (text.failed) {
         end_with_error(session, pending, "QUEUE_FULL", "no memory for the request", &session->status.ended_refused);
     } else {
@@ -244,11 +116,6 @@ void session_send_waiting(Session *session)
     }
 }
 
-static size_t pending_count(const Requests *requests)
-{
-    return requests->line_count + requests->flight_count + requests->doomed_count;
-}
-
 void session_request(Session *session, int64_t now_ms, SessionRequest *request)
 {
     SessionStatus *status = &session->status;
@@ -266,13 +133,13 @@ void session_request(Session *session, int64_t now_ms, SessionRequest *request)
         refuse(session, request, "NOT_CONNECTED", message, &status->ended_refused);
         return;
     }
-    if (pending_count(requests) >= session->config.max_in_flight + session->config.max_in_line ||
+    if (requests_count(requests) >= session->config.max_in_flight + session->config.max_in_line ||
         requests->kept_bytes + buffer_size(&request->params) > KEPT_BYTES) {
         refuse(session, request, "QUEUE_FULL", "too many requests wait for the gateway", &status->ended_refused);
         return;
     }
 
-    Pending *pending = new_pending(requests);
+    Pending *pending = requests_new_pending(requests);
     if (!pending) {
         refuse(session, request, "QUEUE_FULL", "no memory for the request", &status->ended_refused);
         return;
@@ -291,11 +158,11 @@ void session_request(Session *session, int64_t now_ms, SessionRequest *request)
     bool fits = size_bytes <= status->max_payload_bytes;
     int64_t due_ms =
         ready || pending->connect_by_ms > pending->give_up_ms ? pending->give_up_ms : pending->connect_by_ms;
-    if (!pending->frame.failed && fits && enter_table(requests, pending, due_ms)) {
+    if (!pending->frame.failed && fits && requests_enter(requests, pending, due_ms)) {
         session_send_waiting(session);
         return;
     }
-    free_pending(requests, pending);
+    requests_free_pending(requests, pending);
     if (fits) {
         refuse(session, request, "QUEUE_FULL", "no memory for the request", &status->ended_refused);
     } else {
@@ -377,7 +244,7 @@ void session_answer(Session *session, const Frame *frame)
     SessionStatus *status = &session->status;
     Requests *requests = &session->requests;
     uint64_t id_hash = hash_of_slice(frame->id);
-    Pending *pending = find_in_flight(requests, frame->id, id_hash);
+    Pending *pending = requests_find_in_flight(requests, frame->id, id_hash);
 
     if (!pending) {
         answer_to_nobody(session, frame, id_hash);
@@ -387,7 +254,7 @@ void session_answer(Session *session, const Frame *frame)
     if (accepted && pending->final) {
         accept_request(session, pending, frame);
     } else {
-        if (accepted) remember(requests, pending, true);
+        if (accepted) requests_remember(requests, pending, true);
         end_request(session, pending, reply_of(frame), frame->ok ? &status->ended_ok : &status->ended_error);
     }
     session_send_waiting(session);
@@ -399,9 +266,9 @@ void session_cancel(Session *session, int64_t now_ms, unsigned owner, uint64_t t
 {
     (void)now_ms;
     Requests *requests = &session->requests;
-    Pending *pending = find_by_token(requests, owner, token);
+    Pending *pending = requests_find(requests, owner, token);
     if (!pending) return;
-    if (pending->list == &requests->flight) remember(requests, pending, false);
+    if (pending->list == &requests->flight) requests_remember(requests, pending, false);
     cancel(session, pending);
     session_send_waiting(session);
 }
@@ -410,8 +277,8 @@ static void doom_all(Requests *requests, PendingList *list)
 {
     while (list->first) {
         Pending *pending = list->first;
-        unlink_pending(requests, pending);
-        append(requests, &requests->doomed, pending);
+        requests_unlink(requests, pending);
+        requests_append(requests, &requests->doomed, pending);
     }
 }
 
@@ -431,7 +298,7 @@ void session_expire_requests(Session *session, int64_t now_ms)
     while ((node = heap_pop_due(&requests->deadlines, now_ms))) {
         Pending *pending = HEAP_OWNER(node, Pending, deadline);
         if (now_ms >= pending->give_up_ms) {
-            if (pending->list == &requests->flight) remember(requests, pending, false);
+            if (pending->list == &requests->flight) requests_remember(requests, pending, false);
             end_with_error(session, pending, "TIMEOUT",
                            pending->sent ? "the gateway did not answer in time"
                                          : "the request could not be sent in time",
@@ -452,8 +319,8 @@ static void sort_flight(Requests *requests)
     Pending *previous = NULL;
     for (Pending *pending = requests->flight.last; pending; pending = previous) {
         previous = pending->previous;
-        unlink_pending(requests, pending);
-        prepend(requests, pending->resend ? &requests->line : &requests->doomed, pending);
+        requests_unlink(requests, pending);
+        requests_prepend(requests, pending->resend ? &requests->line : &requests->doomed, pending);
     }
 }
 
@@ -468,8 +335,8 @@ static void sort_line(Requests *requests, int64_t now_ms)
                 pending->connect_by_ms < pending->give_up_ms ? pending->connect_by_ms : pending->give_up_ms;
             heap_add(&requests->deadlines, &pending->deadline, due_ms); /* moves it */
         } else {
-            unlink_pending(requests, pending);
-            append(requests, &requests->doomed, pending);
+            requests_unlink(requests, pending);
+            requests_append(requests, &requests->doomed, pending);
         }
     }
 }
@@ -492,14 +359,7 @@ void session_disconnect_requests(Session *session, int64_t now_ms)
 void session_free_requests(Session *session)
 {
     Requests *requests = &session->requests;
-    while (pending_count(requests) > 0)
+    while (requests_count(requests) > 0)
         session_cancel_requests(session);
-    while (requests->spare) {
-        Pending *pending = requests->spare;
-        requests->spare = pending->next;
-        free(pending);
-    }
-    hash_free(&requests->by_id);
-    hash_free(&requests->by_token);
-    heap_free(&requests->deadlines);
+    requests_free(requests);
 }

@@ -1,4 +1,5 @@
-/* session_rig.h - a session with a sink that writes down what comes out, and a clock that the test turns. */
+/* session_rig.h - a session with a sink that writes down what comes out, and a clock that the test turns. To be included
+ * after <cmocka.h>. */
 #ifndef GATEHOUSE_TESTS_SESSION_RIG_H
 #define GATEHOUSE_TESTS_SESSION_RIG_H
 
@@ -302,6 +303,32 @@ static inline const char *rig_error_code(const RigReply *reply)
     rig_check(!reply->ok, "the reply is no error");
     json_copy_string(json_find(slice_of(reply->text), "code"), code, sizeof code);
     return code;
+}
+
+/* Every request is in flight, in line, or has ended once. */
+static inline void rig_expect_sum(const Rig *rig)
+{
+    SessionStatus s = rig_status(rig);
+    uint64_t ended =
+        s.ended_ok + s.ended_error + s.ended_timeout + s.ended_disconnected + s.ended_refused + s.ended_cancelled;
+    assert_int_equal(s.requests, ended + s.in_flight + s.in_line);
+}
+
+/* The last reply is the end of that request, with that error. */
+static inline void rig_expect_error(const Rig *rig, uint64_t token, const char *code)
+{
+    const RigReply *reply = rig_last_reply(rig);
+    assert_int_equal(reply->token, token);
+    assert_true(reply->last);
+    assert_false(reply->ok);
+    assert_string_equal(rig_error_code(reply), code);
+    rig_expect_sum(rig);
+}
+
+/* What an error reply says of its request. */
+static inline bool rig_was_sent(const RigReply *reply)
+{
+    return json_is_true(json_find(slice_of(reply->text), "sent"));
 }
 
 /* --- the way to ready --------------------------------------------------------------------------------------------- */

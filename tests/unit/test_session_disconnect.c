@@ -12,29 +12,6 @@
 #define ACCEPTED "{\"runId\":\"r\",\"status\":\"accepted\"}"
 #define FINAL "{\"runId\":\"r\",\"status\":\"ok\"}"
 
-static void expect_sum(const Rig *rig)
-{
-    SessionStatus s = rig_status(rig);
-    uint64_t ended =
-        s.ended_ok + s.ended_error + s.ended_timeout + s.ended_disconnected + s.ended_refused + s.ended_cancelled;
-    assert_int_equal(s.requests, ended + s.in_flight + s.in_line);
-}
-
-static void expect_error(const Rig *rig, uint64_t token, const char *code)
-{
-    const RigReply *reply = rig_last_reply(rig);
-    assert_int_equal(reply->token, token);
-    assert_true(reply->last);
-    assert_false(reply->ok);
-    assert_string_equal(rig_error_code(reply), code);
-    expect_sum(rig);
-}
-
-static bool was_sent(const RigReply *reply)
-{
-    return json_is_true(json_find(slice_of(reply->text), "sent"));
-}
-
 /* --- disconnect --------------------------------------------------------------------------------------------------- */
 
 static void a_disconnect_fails_what_is_pending_at_once(void **state)
@@ -49,10 +26,10 @@ static void a_disconnect_fails_what_is_pending_at_once(void **state)
     for (size_t i = 0; i < 4; i++) {
         assert_int_equal(rig->replies[i].token, i);
         assert_string_equal(rig_error_code(&rig->replies[i]), "DISCONNECTED");
-        assert_int_equal(was_sent(&rig->replies[i]), i < 2);
+        assert_int_equal(rig_was_sent(&rig->replies[i]), i < 2);
     }
     assert_int_equal(rig_status(rig).ended_disconnected, 4);
-    expect_sum(rig);
+    rig_expect_sum(rig);
     rig_free(rig);
 }
 
@@ -64,7 +41,7 @@ static void an_answer_on_another_connection_means_nothing(void **state)
     (void)state;
     rig_request_with(rig, (SessionRequest){.token = 1, .timeout_ms = 10}, "{}");
     rig_advance(rig, 10);
-    expect_error(rig, 1, "TIMEOUT");
+    rig_expect_error(rig, 1, "TIMEOUT");
     rig_request_with(rig, (SessionRequest){.token = 2, .resend = true, .final = true}, "{}");
     rig_answer_last(rig, ACCEPTED);
     rig_request_with(rig, (SessionRequest){.token = 3, .resend = true}, "{}");
@@ -97,9 +74,9 @@ static void what_may_wait_waits_over_a_disconnect(void **state)
     rig_request_with(rig, (SessionRequest){.token = 3, .wait_ms = 400}, "{}");
     rig_closed(rig, 1006, "");
     assert_int_equal(rig->reply_count, 1);
-    expect_error(rig, 1, "DISCONNECTED");
+    rig_expect_error(rig, 1, "DISCONNECTED");
     rig_advance(rig, 400);
-    expect_error(rig, 3, "NOT_CONNECTED");
+    rig_expect_error(rig, 3, "NOT_CONNECTED");
     rig_reconnect(rig);
     assert_non_null(strstr(rig_last_write(rig), "{\"n\":2}"));
     rig_free(rig);
@@ -121,7 +98,7 @@ static void what_may_be_resent_is_resent_once_ready(void **state)
     assert_int_equal(rig_status(rig).in_line, 1);
     rig_closed(rig, 1006, "");
     assert_int_equal(rig->reply_count, 2); /* 3's accepted, 2's end */
-    expect_error(rig, 2, "DISCONNECTED");
+    rig_expect_error(rig, 2, "DISCONNECTED");
     assert_int_equal(rig_status(rig).in_line, 4);
 
     size_t writes = rig->write_count;
@@ -140,7 +117,7 @@ static void what_may_be_resent_is_resent_once_ready(void **state)
     assert_true(rig_last_reply(rig)->last);
     rig_answer(rig, rig_id_of(first), "{}");
     assert_int_equal(rig_last_reply(rig)->token, 1);
-    expect_sum(rig);
+    rig_expect_sum(rig);
     free(first);
     free(third);
     rig_free(rig);
@@ -158,14 +135,14 @@ static void a_resend_keeps_its_first_deadline(void **state)
     rig_advance(rig, 999);
     assert_int_equal(rig->reply_count, 0);
     rig_advance(rig, 1);
-    expect_error(rig, 1, "TIMEOUT");
-    assert_true(was_sent(rig_last_reply(rig)));
+    rig_expect_error(rig, 1, "TIMEOUT");
+    assert_true(rig_was_sent(rig_last_reply(rig)));
 
     /* Also when no connection comes any more. */
     rig_request_with(rig, (SessionRequest){.token = 2, .resend = true, .timeout_ms = 5000}, "{}");
     rig_closed(rig, 1006, "");
     rig_advance(rig, 5000);
-    expect_error(rig, 2, "TIMEOUT");
+    rig_expect_error(rig, 2, "TIMEOUT");
     rig_free(rig);
 }
 
@@ -196,17 +173,17 @@ static void cancel_ends_it_wherever_it_is(void **state)
     rig_request(rig, 2);
     rig_request(rig, 3);
     session_cancel(rig->session, rig->now_ms, 0, 2);
-    expect_error(rig, 2, "CANCELLED");
-    assert_false(was_sent(rig_last_reply(rig)));
+    rig_expect_error(rig, 2, "CANCELLED");
+    assert_false(rig_was_sent(rig_last_reply(rig)));
     size_t writes = rig->write_count;
     session_cancel(rig->session, rig->now_ms, 0, 1);
-    assert_true(was_sent(rig_last_reply(rig)));
+    assert_true(rig_was_sent(rig_last_reply(rig)));
     assert_int_equal(rig->write_count, writes + 1);
     session_cancel(rig->session, rig->now_ms, 0, 1);
     session_cancel(rig->session, rig->now_ms, 0, 99);
     assert_int_equal(rig->reply_count, 2);
     assert_int_equal(rig_status(rig).ended_cancelled, 2);
-    expect_sum(rig);
+    rig_expect_sum(rig);
     rig_free(rig);
 }
 
@@ -254,7 +231,7 @@ static void replies_and_events_may_request(void **state)
     assert_int_equal(rig_status(rig).in_flight, 2);
     assert_int_equal(rig_status(rig).in_line, 3);
     rig->in_reply = NULL;
-    expect_sum(rig);
+    rig_expect_sum(rig);
     rig_free(rig);
 }
 
@@ -290,11 +267,11 @@ static void replies_may_meddle_with_their_neighbours(void **state)
         case 2: rig_advance(rig, 1000); break;
         case 3: session_cancel(rig->session, rig->now_ms, 0, 5); break;
         }
-        expect_sum(rig);
+        rig_expect_sum(rig);
         expect_each_token_once(rig);
         rig->in_reply = NULL;
         rig_advance(rig, 600000);
-        expect_sum(rig);
+        rig_expect_sum(rig);
         expect_each_token_once(rig);
         assert_int_equal(rig_status(rig).in_flight + rig_status(rig).in_line, 0);
         assert_int_equal(rig->reply_count, rig_status(rig).requests);
@@ -322,7 +299,7 @@ static void a_reply_may_stop_the_session(void **state)
     assert_string_equal(rig_error_code(&rig->replies[4]), "CANCELLED");
     assert_int_equal(rig_status(rig).state, SESSION_STOPPED);
     assert_true(session_due_ms(rig->session) == HEAP_NEVER);
-    expect_sum(rig);
+    rig_expect_sum(rig);
     rig_free(rig);
 }
 

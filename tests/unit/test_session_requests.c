@@ -12,29 +12,6 @@
 #define ACCEPTED "{\"runId\":\"r\",\"status\":\"accepted\"}"
 #define FINAL "{\"runId\":\"r\",\"status\":\"ok\"}"
 
-static void expect_sum(const Rig *rig)
-{
-    SessionStatus s = rig_status(rig);
-    uint64_t ended =
-        s.ended_ok + s.ended_error + s.ended_timeout + s.ended_disconnected + s.ended_refused + s.ended_cancelled;
-    assert_int_equal(s.requests, ended + s.in_flight + s.in_line);
-}
-
-static void expect_error(const Rig *rig, uint64_t token, const char *code)
-{
-    const RigReply *reply = rig_last_reply(rig);
-    assert_int_equal(reply->token, token);
-    assert_true(reply->last);
-    assert_false(reply->ok);
-    assert_string_equal(rig_error_code(reply), code);
-    expect_sum(rig);
-}
-
-static bool was_sent(const RigReply *reply)
-{
-    return json_is_true(json_find(slice_of(reply->text), "sent"));
-}
-
 static void request_and_response(void **state)
 {
     Rig *rig = rig_ready(&(SessionConfig){0});
@@ -64,13 +41,13 @@ static void request_and_response(void **state)
     rig_request(rig, 44);
     rig_refuse_last(
         rig, "{\"code\":\"FORBIDDEN\",\"details\":{\"code\":\"MISSING_SCOPE\",\"missingScope\":\"operator.write\"}}");
-    expect_error(rig, 44, "FORBIDDEN");
+    rig_expect_error(rig, 44, "FORBIDDEN");
     assert_non_null(strstr(rig_last_reply(rig)->text, "missingScope"));
     assert_int_equal(rig_status(rig).ended_error, 1);
 
     rig_request(rig, 45);
     rig_text_format(rig, "{\"type\":\"res\",\"id\":\"%s\",\"ok\":false}", rig_id_of(rig_last_write(rig)));
-    expect_error(rig, 45, "UNKNOWN");
+    rig_expect_error(rig, 45, "UNKNOWN");
     rig_free(rig);
 }
 
@@ -108,7 +85,7 @@ static void responses_come_in_any_order(void **state)
         assert_string_equal(rig_last_reply(rig)->text, payload);
     }
     assert_int_equal(rig->reply_count, COUNT);
-    expect_sum(rig);
+    rig_expect_sum(rig);
     rig_free(rig);
 }
 
@@ -132,7 +109,7 @@ static void final_waits_for_the_second_response(void **state)
     assert_int_equal(rig->reply_count, 2);
     assert_true(rig->replies[1].last);
     assert_string_equal(rig->replies[1].text, FINAL);
-    expect_sum(rig);
+    rig_expect_sum(rig);
 
     /* A method that answers once ends with that. */
     rig_request_with(rig, (SessionRequest){.token = 2, .final = true}, "{}");
@@ -143,7 +120,7 @@ static void final_waits_for_the_second_response(void **state)
     rig_request_with(rig, (SessionRequest){.token = 3, .final = true}, "{}");
     rig_answer_last(rig, ACCEPTED);
     rig_refuse_last(rig, "{\"code\":\"ABORTED\"}");
-    expect_error(rig, 3, "ABORTED");
+    rig_expect_error(rig, 3, "ABORTED");
     assert_int_equal(rig_status(rig).in_flight, 0);
     rig_free(rig);
 }
@@ -185,7 +162,7 @@ static void an_accepted_request_holds_no_slot(void **state)
     assert_int_equal(rig_last_reply(rig)->token, 1);
     rig_request(rig, 3); /* 2 still holds the slot */
     assert_int_equal(rig_status(rig).in_line, 1);
-    expect_sum(rig);
+    rig_expect_sum(rig);
     free(first_id);
     rig_free(rig);
 }
@@ -210,7 +187,7 @@ static void requests_wait_for_a_link_that_has_not_written_what_it_has(void **sta
     session_drained(rig->session);
     assert_int_equal(rig->write_count, writes + 3);
     assert_int_equal(rig_status(rig).in_flight, 2);
-    expect_sum(rig);
+    rig_expect_sum(rig);
     rig_free(rig);
 }
 
@@ -237,7 +214,7 @@ static void owners_do_not_share_names(void **state)
     assert_int_equal(rig_status(rig).in_flight, 1);
     rig_answer_last(rig, "1");
     assert_int_equal(rig_last_reply(rig)->owner, 1);
-    expect_sum(rig);
+    rig_expect_sum(rig);
     rig_free(rig);
 }
 
@@ -250,7 +227,7 @@ static void late_and_unknown_responses_are_counted(void **state)
     (void)state;
     rig_request_with(rig, (SessionRequest){.token = 1, .timeout_ms = 10}, "{}");
     rig_advance(rig, 10);
-    expect_error(rig, 1, "TIMEOUT");
+    rig_expect_error(rig, 1, "TIMEOUT");
     rig_answer_last(rig, "{}");
     assert_int_equal(rig_status(rig).late_responses, 1);
     assert_int_equal(rig_last_notice(rig)->type, SESSION_NOTICE_ODD);
@@ -259,7 +236,7 @@ static void late_and_unknown_responses_are_counted(void **state)
 
     rig_request(rig, 2);
     session_cancel(rig->session, rig->now_ms, 0, 2);
-    expect_error(rig, 2, "CANCELLED");
+    rig_expect_error(rig, 2, "CANCELLED");
     rig_answer_last(rig, "{}");
     assert_int_equal(rig_status(rig).late_responses, 2);
 
@@ -318,11 +295,11 @@ static void the_rest_waits_in_line_in_order(void **state)
     assert_int_equal(rig_status(rig).in_flight, 3);
     assert_int_equal(rig_status(rig).in_line, 4);
     rig_request(rig, 7);
-    expect_error(rig, 7, "QUEUE_FULL");
+    rig_expect_error(rig, 7, "QUEUE_FULL");
     for (size_t i = 0; i < 7; i++) {
         rig_answer(rig, rig_id_of(rig->writes[first + i]), "{}");
         assert_int_equal(rig_last_reply(rig)->token, i);
-        expect_sum(rig);
+        rig_expect_sum(rig);
     }
     assert_int_equal(rig_status(rig).ended_ok, 7);
     assert_int_equal(rig_status(rig).ended_refused, 1);
@@ -355,7 +332,7 @@ static void the_line_is_bounded_in_bytes(void **state)
         rig_request_with(rig, (SessionRequest){.token = i}, params);
     assert_int_equal(rig_status(rig).in_line, 6);
     rig_request_with(rig, (SessionRequest){.token = 7}, params);
-    expect_error(rig, 7, "QUEUE_FULL");
+    rig_expect_error(rig, 7, "QUEUE_FULL");
     rig_request(rig, 8);
     assert_int_equal(rig_status(rig).in_line, 7);
     session_cancel(rig->session, rig->now_ms, 0, 3);
@@ -381,14 +358,14 @@ static void what_is_kept_to_be_sent_again_is_bounded_in_bytes(void **state)
     }
     assert_int_equal(rig->reply_count, 6);
     rig_request_with(rig, (SessionRequest){.token = 6, .final = true, .resend = true}, params);
-    expect_error(rig, 6, "QUEUE_FULL");
+    rig_expect_error(rig, 6, "QUEUE_FULL");
     rig_answer_last(rig, FINAL); /* makes room */
     rig_request_with(rig, (SessionRequest){.token = 7, .final = true, .resend = true}, params);
     assert_int_equal(rig_status(rig).in_flight, 6);
     rig_closed(rig, 1006, "");
     assert_int_equal(rig_status(rig).in_line, 6);
     rig_request_with(rig, (SessionRequest){.token = 8, .wait_ms = 1000}, params);
-    expect_error(rig, 8, "QUEUE_FULL");
+    rig_expect_error(rig, 8, "QUEUE_FULL");
     free(params);
     rig_free(rig);
 }
@@ -406,12 +383,12 @@ static void a_request_over_the_policy_is_not_sent(void **state)
     rig_request_with(rig, (SessionRequest){.token = 1, .wait_ms = 1000}, params);
     rig_challenge(rig);
     rig_answer_last(rig, "{\"type\":\"hello-ok\",\"protocol\":4,\"policy\":{\"maxPayload\":2048}}");
-    expect_error(rig, 1, "TOO_LARGE");
+    rig_expect_error(rig, 1, "TOO_LARGE");
     assert_int_equal(rig->write_count, 1);
     rig_request_with(rig, (SessionRequest){.token = 2}, params);
-    expect_error(rig, 2, "TOO_LARGE");
+    rig_expect_error(rig, 2, "TOO_LARGE");
     assert_non_null(strstr(rig_last_reply(rig)->text, "2048"));
-    assert_false(was_sent(rig_last_reply(rig)));
+    assert_false(rig_was_sent(rig_last_reply(rig)));
 
     /* Exactly the limit goes. */
     rig_request_with(rig, (SessionRequest){.token = 3}, "");
@@ -422,7 +399,7 @@ static void a_request_over_the_policy_is_not_sent(void **state)
     params[2048 - envelope] = ' ';
     params[2048 - envelope + 1] = '\0';
     rig_request_with(rig, (SessionRequest){.token = 5}, params);
-    expect_error(rig, 5, "TOO_LARGE");
+    rig_expect_error(rig, 5, "TOO_LARGE");
     rig_free(rig);
 }
 
@@ -439,15 +416,15 @@ static void a_request_times_out_in_flight_and_in_line(void **state)
     rig_advance(rig, 499);
     assert_int_equal(rig->reply_count, 0);
     rig_advance(rig, 1);
-    expect_error(rig, 2, "TIMEOUT");
-    assert_false(was_sent(rig_last_reply(rig)));
+    rig_expect_error(rig, 2, "TIMEOUT");
+    assert_false(rig_was_sent(rig_last_reply(rig)));
     rig_advance(rig, SESSION_TIMEOUT_MS - 501);
     assert_int_equal(rig->reply_count, 1);
     rig_request_with(rig, (SessionRequest){.token = 3}, "{}");
     size_t writes = rig->write_count;
     rig_advance(rig, 1);
-    expect_error(rig, 1, "TIMEOUT");
-    assert_true(was_sent(rig_last_reply(rig)));
+    rig_expect_error(rig, 1, "TIMEOUT");
+    assert_true(rig_was_sent(rig_last_reply(rig)));
     assert_int_equal(rig->write_count, writes + 1); /* its slot is free */
     assert_int_equal(rig_status(rig).ended_timeout, 2);
     rig_free(rig);
@@ -459,11 +436,11 @@ static void not_connected_is_an_error_at_once_or_after_wait(void **state)
 
     (void)state;
     rig_request(rig, 1);
-    expect_error(rig, 1, "NOT_CONNECTED");
+    rig_expect_error(rig, 1, "NOT_CONNECTED");
     assert_non_null(strstr(rig_last_reply(rig)->text, "stopped"));
     session_start(rig->session, rig->now_ms);
     rig_request(rig, 2);
-    expect_error(rig, 2, "NOT_CONNECTED");
+    rig_expect_error(rig, 2, "NOT_CONNECTED");
     rig_request_with(rig, (SessionRequest){.token = 3, .wait_ms = 700}, "{}");
     rig_request_with(rig, (SessionRequest){.token = 4, .wait_ms = 90000, .timeout_ms = 800}, "{}");
     rig_request_with(rig, (SessionRequest){.token = 5, .wait_ms = INT64_MAX, .timeout_ms = INT64_MAX}, "{\"e\":5}");
@@ -471,9 +448,9 @@ static void not_connected_is_an_error_at_once_or_after_wait(void **state)
     rig_advance(rig, 699);
     assert_int_equal(rig->reply_count, 2);
     rig_advance(rig, 1);
-    expect_error(rig, 3, "NOT_CONNECTED");
+    rig_expect_error(rig, 3, "NOT_CONNECTED");
     rig_advance(rig, 100);
-    expect_error(rig, 4, "TIMEOUT");
+    rig_expect_error(rig, 4, "TIMEOUT");
     rig_greet(rig);
     assert_non_null(strstr(rig_last_write(rig), "{\"e\":5}"));
     rig_answer_last(rig, "{}");
@@ -495,7 +472,7 @@ static void the_wait_ends_with_the_connection(void **state)
     assert_int_equal(rig->reply_count, 0);
     rig_advance(rig, 1);
     assert_int_equal(rig->reply_count, 2);
-    expect_error(rig, 2, "TIMEOUT");
+    rig_expect_error(rig, 2, "TIMEOUT");
     rig_free(rig);
 }
 
