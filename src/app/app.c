@@ -130,6 +130,11 @@ static bool has_ended(Generation *generation)
     return ended;
 }
 
+bool app_ended_well(const App *app)
+{
+    return !app->generation || !atomic_load(&app->generation->spoiled);
+}
+
 bool app_free(App *app)
 {
     if (!app) return true;

@@ -58,6 +58,9 @@ typedef struct {
 } AppStatus;
 void app_status(App *app, int64_t now_ms, AppStatus *out); /* always on the same thread: it keeps what it saw last */
 
+/* After port->ended: whether all that it wanted to keep was saved. */
+bool app_ended_well(const App *app);
+
 /* After port->ended: waits for the thread and frees all. An app that never ended is left alone (false): the process is about to go. */
 bool app_free(App *app);
 

@@ -332,7 +332,9 @@ static void end(Generation *generation)
         generation_log(generation, LOG_WARN, slice_of(text), slice_of(""));
         tasks_cancel_all(generation);
     }
-    if (generation->config->bindings.close) generation_protect(generation, close_bindings, NULL, "saving");
+    bool saves = generation->config->bindings.close != NULL;
+    if (saves && !generation_protect(generation, close_bindings, NULL, "saving"))
+        atomic_store(&generation->spoiled, true);
 }
 
 static void set_state(Generation *generation, GenerationState state)

@@ -95,6 +95,7 @@ struct Generation {
         doing;           /* label of the running handler or kind of task; NULL: idle. Its text is read under the lock */
     atomic_ullong steps; /* grows with every step into Lua: the same value twice with `doing` set is one long call */
     atomic_ullong handled, errors, dropped;
+    atomic_bool spoiled; /* what it wanted to keep could not be saved */
 
     pthread_t thread;
     pthread_mutex_t lock; /* of the two below; and no label is freed without it */

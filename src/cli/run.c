@@ -121,8 +121,10 @@ static int run_main(const Command *command, const Parsed *parsed)
     if (status == CLI_OK) status = open_state(&run);
     if (status == CLI_OK) status = start(&run);
     if (status == CLI_OK) {
+        HostStats stats;
         loop_run(run.context.loop);
-        if (run.failed || !run.clean) status = CLI_FAILED;
+        host_stats(run.host, &stats);
+        if (run.failed || !run.clean || stats.spoiled > 0) status = CLI_FAILED;
     }
     if (!run.clean) {
         host_free(run.host); /* joins the threads that did come back; one that did not still uses the rest */

@@ -61,6 +61,7 @@ typedef struct {
     uint64_t late;              /* of them: after the stop began */
     uint64_t withheld;          /* of them: kept from an app that was stuck and full; counted for each such app */
     uint64_t lost;              /* messages for which there was no memory */
+    uint64_t spoiled;           /* apps that ended without having saved what they wanted to keep */
     uint64_t requests, replies; /* of apps */
     uint64_t pauses;            /* how often an inbox under pressure stopped the reading */
     int64_t paused_ms;          /* for how long altogether */

@@ -19,7 +19,8 @@ int64_t backoff_next(Backoff *backoff, BackoffReason reason, int64_t ready_ms, i
     /* An announced restart is no failure of the gateway, so it does not count as one. */
     if (ready_ms >= BACKOFF_STABLE_MS || reason == BACKOFF_RESTARTING) backoff->attempt = 0;
     if (retry_after_ms >= 0 && retry_after_ms <= BACKOFF_LONGEST_RETRY_AFTER_MS) {
-        return retry_after_ms < SHORTEST_MS ? SHORTEST_MS : retry_after_ms;
+        if (retry_after_ms >= SHORTEST_MS) return retry_after_ms;
+        return reason == BACKOFF_FAILED ? BACKOFF_FIRST_MS : SHORTEST_MS;
     }
     switch (reason) {
     case BACKOFF_NOT_YET: return NOT_YET_MS;

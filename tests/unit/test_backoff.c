@@ -67,6 +67,15 @@ static void a_named_time_is_obeyed_and_does_not_lengthen(void **state)
     }
 }
 
+static void at_once_is_not_at_once(void **state)
+{
+    Backoff backoff = {0};
+
+    (void)state;
+    assert_int_equal(backoff_next(&backoff, BACKOFF_FAILED, 0, 1, LONGEST), BACKOFF_FIRST_MS);
+    assert_int_equal(backoff_next(&backoff, BACKOFF_NOT_YET, 0, 1, LONGEST), 100);
+}
+
 static void an_absurd_time_is_not_obeyed(void **state)
 {
     Backoff backoff = {0};
@@ -108,6 +117,7 @@ int main(void)
         cmocka_unit_test(jitter_covers_the_upper_half),
         cmocka_unit_test(only_a_stable_connection_starts_over),
         cmocka_unit_test(a_named_time_is_obeyed_and_does_not_lengthen),
+        cmocka_unit_test(at_once_is_not_at_once),
         cmocka_unit_test(an_absurd_time_is_not_obeyed),
         cmocka_unit_test(an_announced_restart_is_no_failure),
         cmocka_unit_test(waiting_for_the_start_or_the_operator_does_not_double),
