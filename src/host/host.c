@@ -298,7 +298,7 @@ static bool all_ended(const Host *host)
 void host_app_ended(HostApp *app)
 {
     app->has_ended = true;
-    if (!app_ended_well(app->app)) app->host->stats.spoiled++;
+    if (app->app && !app_ended_well(app->app)) app->host->stats.spoiled++; /* NULL: host_free was before */
     if (app->host->state == HOST_STOPPING && all_ended(app->host)) close_connection(app->host);
 }
 
