@@ -1,4 +1,5 @@
--- A gateway that knows nobody: a new device waits until it is approved, here after three seconds.
+-- A gateway that knows nobody: a new device waits until it is approved, here after three seconds. `gatehouse run` looks
+-- again every half minute, and at once on SIGHUP.
 --
 --     gatehouse sim examples/scenarios/pairing.lua
 sim.pairing(true)

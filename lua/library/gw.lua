@@ -172,7 +172,7 @@ gw.app = {}
 
 ---Data that is there again after a restart: saved into `state.json` of the app's data folder when it stops.
 ---
----It holds plain data: strings (UTF-8), numbers, booleans and tables of them, with strings as names. A value that cannot be carried is an error where it is assigned to a
+---It holds plain data: strings (UTF-8), numbers, booleans, `json.null` and tables of them: lists, or with strings as names. A value that cannot be carried is an error where it is assigned to a
 ---field of `gw.state`, with its path. What is put into a table that is in there already is looked at when the state is saved: then it is an
 ---error in the log, and that field of `gw.state` is left out. Metatables are not carried.
 ---

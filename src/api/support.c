@@ -74,7 +74,8 @@ bool check_options(lua_State *L, int arg, const char *const *names)
 
 static void wrong_option(lua_State *L, int arg, const char *name, const char *expected)
 {
-    luaL_argerror(L, arg, lua_pushfstring(L, "option '%s': %s, got %s", name, expected, luaL_typename(L, -1)));
+    const char *got = lua_type(L, -1) == LUA_TNUMBER ? lua_tostring(L, -1) : luaL_typename(L, -1);
+    luaL_argerror(L, arg, lua_pushfstring(L, "option '%s': %s, got %s", name, expected, got));
 }
 
 bool option_flag(lua_State *L, int arg, const char *name)

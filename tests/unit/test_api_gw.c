@@ -82,7 +82,7 @@ static void misuse_of_on_is_refused(void **state)
     rig_refused("gw.on('a', print, { concurency = 2 })",
                 "there is no option 'concurency'; known: concurrency, key, queue");
     rig_refused("gw.on('a', print, { concurrency = 0 })",
-                "option 'concurrency': an integer from 1 on is expected, got number");
+                "option 'concurrency': an integer from 1 on is expected, got 0");
     rig_refused("gw.on('a', print, { concurrency = 1.5 })", "an integer from 1 on");
     rig_refused("gw.on('a', print, { key = 'k' })", "option 'key': a function is expected, got string");
     rig_refused("gw.on('a', print, { key = print, concurrency = 2 })", "exclude each other");
