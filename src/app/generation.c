@@ -8,13 +8,16 @@
 #include "app/generation_private.h"
 #include "protocol/json.h"
 
+#include <errno.h>
 #include <lauxlib.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
 
-#define BATCH 64 /* messages taken at a time */
+#define BATCH 64                 /* messages taken at a time */
+#define SLOW_LOAD_MS 1000        /* a main chunk that runs for longer is told … */
+#define SLOW_LOAD_AGAIN_MS 10000 /* … and told again */
 
 int64_t generation_now_ms(void)
 {
@@ -400,7 +403,11 @@ Generation *generation_new(App *app, const AppConfig *config, unsigned number)
     generation->memory.limit_bytes = config->memory_bytes;
     generation->handlers_last = &generation->handlers;
     pthread_mutex_init(&generation->lock, NULL);
-    pthread_cond_init(&generation->changed, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&generation->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     bool ready =
         find_main_file(generation, config->path) && (generation->L = lua_newstate(allocate, generation)) != NULL;
     if (ready) {
@@ -416,11 +423,25 @@ Generation *generation_new(App *app, const AppConfig *config, unsigned number)
     return generation;
 }
 
+static void tell_slow_load(Generation *generation, int64_t ms)
+{
+    char text[512];
+    snprintf(text, sizeof text,
+             "the main chunk (%.400s) has been running for %lld s: it registers handlers and returns",
+             generation->main_file, (long long)(ms / 1000));
+    generation_log(generation, LOG_WARN, slice_of(text), slice_of(""));
+}
+
 bool generation_await_load(Generation *generation, char *problem, size_t problem_size)
 {
+    int64_t begun_ms = generation_now_ms(), tell_ms = begun_ms + SLOW_LOAD_MS;
     pthread_mutex_lock(&generation->lock);
-    while (generation->state == GENERATION_LOADING)
-        pthread_cond_wait(&generation->changed, &generation->lock);
+    while (generation->state == GENERATION_LOADING) {
+        struct timespec due = {.tv_sec = (time_t)(tell_ms / 1000), .tv_nsec = (long)(tell_ms % 1000) * 1000000};
+        if (pthread_cond_timedwait(&generation->changed, &generation->lock, &due) != ETIMEDOUT) continue;
+        tell_slow_load(generation, generation_now_ms() - begun_ms);
+        tell_ms = generation_now_ms() + SLOW_LOAD_AGAIN_MS;
+    }
     bool loaded = generation->state == GENERATION_LOADED;
     pthread_mutex_unlock(&generation->lock);
     if (!loaded) snprintf(problem, problem_size, "%s", generation->problem);

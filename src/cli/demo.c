@@ -225,11 +225,14 @@ static void tell_beginning(void)
 
 static void tell_end(void)
 {
+    const char *program = program_invocation_name; /* as it was called: it may not be in the PATH */
+
     printf("\nThat was the demo; nothing of it stays behind. Try next:\n\n"
-           "  gatehouse sim                        a simulated gateway for you, which tells how to connect to it\n"
-           "  gatehouse tail                       in another terminal: its events, as JSON lines\n"
-           "  gatehouse run examples/hello.lua     and your first app\n\n"
-           "A real gateway takes two variables: OPENCLAW_GATEWAY_URL and OPENCLAW_GATEWAY_TOKEN.\n\n");
+           "  %s sim                        a simulated gateway for you, which tells how to connect to it\n"
+           "  %s tail                       in another terminal: its events, as JSON lines\n"
+           "  %s run examples/hello.lua     and your first app\n\n"
+           "A real gateway takes two variables: OPENCLAW_GATEWAY_URL and OPENCLAW_GATEWAY_TOKEN.\n\n",
+           program, program, program);
 }
 
 static int start(Demo *demo)

@@ -36,7 +36,8 @@ static bool is_pairing(const SessionNotice *notice)
 static void tell_paused(const SessionNotice *notice, Buffer *out)
 {
     if (is_pairing(notice)) {
-        buffer_append_format(out, "waiting for pairing: %s", notice->hint ? notice->hint : notice->reason);
+        buffer_append_format(out, "waiting for pairing: %s (looks again in %.0f s)",
+                             notice->hint ? notice->hint : notice->reason, (double)notice->retry_ms / 1000);
         return;
     }
     buffer_append_text(out, notice->reason);

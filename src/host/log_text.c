@@ -12,6 +12,8 @@
 
 #include <stdint.h>
 
+#define TRACEBACK "traceback" /* the field of that name */
+
 static const struct {
     const char *name, *label, *colour;
 } levels[] = {
@@ -156,13 +158,42 @@ static void append_value(Buffer *out, Slice value)
     }
 }
 
+/* The later lines are indented. */
+static void append_lines(Buffer *out, Slice text)
+{
+    while (text.size > 0 && text.data[text.size - 1] == '\n') {
+        text.size--;
+    }
+    for (const char *newline; text.size > 0 && (newline = memchr(text.data, '\n', text.size));) {
+        size_t size = (size_t)(newline - text.data);
+        log_append_plain(out, slice_make(text.data, size));
+        buffer_append_text(out, "\n    ");
+        text = slice_make(newline + 1, text.size - size - 1);
+    }
+    log_append_plain(out, text);
+}
+
+/* A traceback stands below the line, in lines of its own. */
+static void append_traceback(Buffer *out, Slice fields)
+{
+    Buffer text = {0};
+    if (json_get_string(json_find(fields, TRACEBACK), &text)) {
+        buffer_append_text(out, "\n    ");
+        append_lines(out, buffer_slice(&text));
+    }
+    buffer_free(&text);
+}
+
 static void append_fields(Buffer *out, Slice fields, bool colour)
 {
     JsonCursor cursor = json_cursor(fields);
     Slice key, value;
+    const char *space = "  ";
 
-    for (const char *space = "  "; json_next_member(&cursor, &key, &value); space = " ") {
+    while (json_next_member(&cursor, &key, &value)) {
+        if (slice_is(key, TRACEBACK) && json_type(value) == JSON_STRING) continue;
         buffer_append_text(out, space);
+        space = " ";
         if (colour) buffer_append_text(out, DIM);
         log_append_plain(out, key);
         buffer_append_char(out, '=');
@@ -175,7 +206,6 @@ void log_line_human(Buffer *out, const LogLine *line, bool colour)
 {
     struct tm local;
     char time_text[16];
-    Slice rest = line->message;
 
     localtime_r(&line->time.tv_sec, &local);
     strftime(time_text, sizeof time_text, "%H:%M:%S", &local);
@@ -189,17 +219,9 @@ void log_line_human(Buffer *out, const LogLine *line, bool colour)
         log_append_plain(out, slice_of(line->app));
         buffer_append_text(out, ": ");
     }
-    while (rest.size > 0 && rest.data[rest.size - 1] == '\n') {
-        rest.size--;
-    }
-    for (const char *newline; rest.size > 0 && (newline = memchr(rest.data, '\n', rest.size));) {
-        size_t size = (size_t)(newline - rest.data);
-        log_append_plain(out, slice_make(rest.data, size));
-        buffer_append_text(out, "\n    ");
-        rest = slice_make(newline + 1, rest.size - size - 1);
-    }
-    log_append_plain(out, rest);
+    append_lines(out, line->message);
     append_fields(out, line->fields, colour);
+    append_traceback(out, line->fields);
     buffer_append_char(out, '\n');
 }
 

@@ -533,6 +533,17 @@ static void a_main_chunk_that_fails_says_where(void **state)
     }
 }
 
+static void a_main_chunk_that_takes_long_is_told(void **state)
+{
+    (void)state;
+    Bench bench;
+    assert_true(
+        bench_load(&bench, "local begun = os.clock() repeat until os.clock() > begun + 1.2", 0, (InboxLimits){0}));
+    assert_non_null(strstr(bench.world.errors, "has been running for 1 s: it registers handlers and returns"));
+    assert_true(app_free(bench.app));
+    unlink(bench.path);
+}
+
 static void a_loaded_app_that_is_never_started_is_freed(void **state)
 {
     (void)state;
@@ -697,6 +708,7 @@ int main(void)
         cmocka_unit_test(a_payload_that_is_no_json_is_an_error_of_that_event),
         cmocka_unit_test(memory_without_end_is_an_error_of_that_handler),
         cmocka_unit_test(a_main_chunk_that_fails_says_where),
+        cmocka_unit_test(a_main_chunk_that_takes_long_is_told),
         cmocka_unit_test(a_loaded_app_that_is_never_started_is_freed),
         cmocka_unit_test(tasks_sleep_and_are_cancelled),
         cmocka_unit_test(waiting_where_nothing_can_wait_is_explained),

@@ -53,6 +53,15 @@ static void later_lines_of_a_message_cannot_pass_for_lines(void **state)
                         "22:13:20.007 WARN  one\n    22:13:20.007 ERROR forged\n");
 }
 
+static void a_traceback_stands_below_the_line(void **state)
+{
+    (void)state;
+    assert_string_equal(line_of(LOG_HUMAN, "app", "failed", "{\"traceback\":\"stack:\\n\\tf\\u001b\",\"n\":1}"),
+                        "22:13:20.007 WARN  app: failed  n=1\n    stack:\n    \tf\\x1b\n");
+    assert_string_equal(line_of(LOG_HUMAN, NULL, "failed", "{\"traceback\":[1]}"),
+                        "22:13:20.007 WARN  failed  traceback=[1]\n");
+}
+
 static void json_line(void **state)
 {
     (void)state;
@@ -307,6 +316,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(human_line),
         cmocka_unit_test(later_lines_of_a_message_cannot_pass_for_lines),
+        cmocka_unit_test(a_traceback_stands_below_the_line),
         cmocka_unit_test(json_line),
         cmocka_unit_test(what_a_terminal_obeys_is_escaped),
         cmocka_unit_test(names_of_levels_and_formats),
