@@ -12,7 +12,7 @@ endif()
 set(GATEHOUSE_TEST_ENVIRONMENT
   "ASAN_OPTIONS=detect_stack_use_after_return=1"
   "UBSAN_OPTIONS=print_stacktrace=1"
-  "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp")
+  "TSAN_OPTIONS=halt_on_error=1:allocator_may_return_null=1:second_deadlock_stack=1:suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp")
 
 # gh_test(<name> LABEL <label> [TIMEOUT_S <seconds>] COMMAND <command>...): exit status 77 means skipped.
 function(gh_test name)
