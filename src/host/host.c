@@ -395,5 +395,8 @@ Client *host_client(Host *host)
 void host_stats(const Host *host, HostStats *out)
 {
     *out = host->stats;
+    for (int i = 0; i < host->app_count; i++) {
+        out->withheld += router_withheld(host->router, i).count; /* and is not back yet */
+    }
     if (host->pressing > 0) out->paused_ms += loop_now_ms(host->loop) - host->paused_since_ms;
 }

@@ -68,6 +68,7 @@ static void recovered(HostApp *app)
 
     app->stuck = app->waits = false;
     router_shut(app->host->router, app->number, false);
+    router_forget_withheld(app->host->router, app->number);
     app->host->stats.withheld += withheld.count;
     if (withheld.count == 0) return;
     log_print(app->host->log, LOG_WARN, app_name(app->app),
@@ -113,6 +114,11 @@ static void tell(HostApp *app, const AppStatus *status, int64_t now_ms)
                   "it does not keep up: %zu messages (%zu KiB) wait, so nothing is read from the gateway%s%s",
                   status->inbox.count, status->inbox.bytes >> 10, *status->running ? "; it runs " : "",
                   status->running);
+    }
+    uint64_t withheld = router_withheld(app->host->router, app->number).count;
+    if (withheld > 0 && log_allow(&app->loses, now_ms, HOST_REPEAT_MS, &skipped)) {
+        log_print(app->host->log, LOG_ERROR, app_name(app->app),
+                  "its inbox is full: %" PRIu64 " events were kept from it so far", withheld);
     }
     if (*status->running && status->busy_ms >= HOST_WATCH_MS &&
         log_allow(&app->slow, now_ms, HOST_REPEAT_MS, &skipped)) {

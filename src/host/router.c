@@ -309,11 +309,14 @@ void router_shut(Router *router, int number, bool shut)
     router->trays[number].shut = shut;
 }
 
-RouterWithheld router_withheld(Router *router, int number)
+RouterWithheld router_withheld(const Router *router, int number)
 {
-    RouterWithheld withheld = router->trays[number].withheld;
+    return router->trays[number].withheld;
+}
+
+void router_forget_withheld(Router *router, int number)
+{
     router->trays[number].withheld = (RouterWithheld){.first_seq = -1, .last_seq = -1};
-    return withheld;
 }
 
 bool router_push(Router *router, int number, Message *message)

@@ -37,8 +37,9 @@ typedef struct {
     int64_t first_seq, last_seq; /* of those with a number; -1 if none had one */
 } RouterWithheld;
 
-/* What the shut road kept from the app since the last call. */
-RouterWithheld router_withheld(Router *router, int number);
+/* What the shut road has kept from the app since it was last forgotten. */
+RouterWithheld router_withheld(const Router *router, int number);
+void router_forget_withheld(Router *router, int number);
 
 /* Puts a message into one tray; takes the reference. False without memory: the message is gone. NULL is such a failure too. */
 bool router_push(Router *router, int number, Message *message);
