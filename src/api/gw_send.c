@@ -150,7 +150,7 @@ static int gw_send(lua_State *L)
     Generation *generation = generation_of(L);
     const AppPort *port = &generation_config(generation)->port;
     Buffer *scratch = lua_touserdata(L, lua_upvalueindex(SCRATCH));
-    AppRequest request = {.method = check_method(L, 1)};
+    AppRequest request = {.method = check_method(L, 1), .generation = generation_number(generation)};
     char problem[512];
     int on_accepted = 0;
 

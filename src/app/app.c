@@ -1,19 +1,9 @@
-/* app.c - see app.h. */
-#include "app/generation_private.h"
+/* app.c - see app.h. What happens between its generations is in takeover.c. */
+#include "app/app_private.h"
+#include "app/takeover.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-struct App {
-    AppConfig config;
-    char *name, *path, *data_dir, *settings; /* what the config points to */
-    Inbox *inbox;
-    Generation *generation;
-    bool started;
-    /* How long the app has been in one step, seen from outside: see app_status. */
-    unsigned long long seen_steps;
-    int64_t seen_ms;
-};
 
 static void relieved(void *context)
 {
@@ -24,6 +14,10 @@ static void relieved(void *context)
 static void app_destroy(App *app)
 {
     inbox_free(app->inbox);
+    message_unref(app->connection);
+    buffer_free(&app->snapshot);
+    pthread_cond_destroy(&app->changed);
+    pthread_mutex_destroy(&app->lock);
     free(app->name);
     free(app->path);
     free(app->data_dir);
@@ -44,13 +38,29 @@ static bool copy_strings(App *app, const AppConfig *config)
     return app->name && app->path && app->settings && (app->data_dir || !config->data_dir);
 }
 
+static void set_defaults(AppConfig *config)
+{
+    if (!config->memory_bytes) config->memory_bytes = APP_MEMORY_BYTES;
+    if (!config->stop_ms) config->stop_ms = APP_STOP_MS;
+    if (!config->grace_ms) config->grace_ms = APP_GRACE_MS;
+    if (!config->load_ms) config->load_ms = APP_LOAD_MS;
+    if (!config->cpu_ms) config->cpu_ms = APP_CPU_MS;
+    if (!config->rollback_calls) config->rollback_calls = APP_ROLLBACK_CALLS;
+    if (!config->rollback_failures) config->rollback_failures = APP_ROLLBACK_FAILURES;
+}
+
 App *app_new(const AppConfig *config, char *problem, size_t problem_size)
 {
     App *app = calloc(1, sizeof *app);
     if (app) {
+        pthread_condattr_t monotonic;
+        pthread_mutex_init(&app->lock, NULL);
+        pthread_condattr_init(&monotonic);
+        pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+        pthread_cond_init(&app->changed, &monotonic);
+        pthread_condattr_destroy(&monotonic);
         app->config = *config;
-        if (!app->config.memory_bytes) app->config.memory_bytes = APP_MEMORY_BYTES;
-        if (!app->config.stop_ms) app->config.stop_ms = APP_STOP_MS;
+        set_defaults(&app->config);
         app->inbox = inbox_new(&config->inbox, relieved, app);
         if (copy_strings(app, config) && app->inbox) return app;
         app_destroy(app);
@@ -59,43 +69,184 @@ App *app_new(const AppConfig *config, char *problem, size_t problem_size)
     return NULL;
 }
 
-/* The thread of a generation that does not run, or has ended, comes home. */
-static void discard_generation(App *app)
+/* --- loads ------------------------------------------------------------------------------------------------------------------------ */
+
+/* A thread for the next generation, in the list; NULL without memory or threads. With the lock held. */
+static Generation *add_generation(App *app, ReloadKind kind, const char *reason)
 {
-    generation_go(app->generation);
-    generation_free(app->generation);
-    app->generation = NULL;
+    Generation *generation = generation_new(app, &app->config, app->last_number + 1);
+    if (!generation) return NULL;
+    generation->kind = kind;
+    snprintf(generation->reason, sizeof generation->reason, "%s", reason);
+    generation->load_due_ms = generation_now_ms() + app->config.load_ms;
+    generation->next = app->generations;
+    app->generations = generation;
+    app->last_number++;
+    app->threads++;
+    if (generation->number > 1) app->incoming = generation;
+    if (generation_begin(generation)) return generation;
+    app->generations = generation->next;
+    app->incoming = NULL;
+    app->threads--;
+    generation_free(generation);
+    return NULL;
+}
+
+/* The first generation's thread, which does not run, or has ended, comes home. */
+static void discard_first(App *app)
+{
+    Generation *first = app->current;
+    app->current = NULL;
+    app->generations = NULL;
+    generation_go(first);
+    generation_free(first);
 }
 
 bool app_load(App *app, char *problem, size_t problem_size)
 {
-    app->generation = generation_new(app, &app->config, 1);
-    if (!app->generation) {
+    pthread_mutex_lock(&app->lock);
+    app->current = add_generation(app, RELOAD_ASKED, "start");
+    pthread_mutex_unlock(&app->lock);
+    if (!app->current) {
         snprintf(problem, problem_size, "cannot start the app %s: out of memory or threads", app->config.name);
         return false;
     }
-    if (generation_await_load(app->generation, problem, problem_size)) return true;
-    discard_generation(app);
+    if (generation_await_load(app->current, problem, problem_size)) return true;
+    discard_first(app);
     return false;
 }
 
 bool app_start(App *app)
 {
-    if (!app->generation || app->started) return false;
+    if (!app->current || app->started) return false;
     app->started = true;
-    generation_go(app->generation);
+    generation_go(app->current);
     return true;
+}
+
+/* With the lock held: who loads does not follow, whatever it is at; who stands for it goes on. */
+static void call_off(App *app)
+{
+    if (!app->incoming) return;
+    app->incoming->cancelled = true;
+    if (app->current) {
+        atomic_store(&app->current->pause_wanted, false);
+        app->current->paused = false;
+    }
+    pthread_cond_broadcast(&app->changed);
+}
+
+bool app_reload(App *app, ReloadKind kind, const char *reason)
+{
+    pthread_mutex_lock(&app->lock);
+    bool runs = app->started && !app->stopping && app->current && !app->current->ended;
+    if (runs && app->incoming && app->incoming->waits_for_turn) call_off(app);
+    bool begun = runs && !app->incoming && !app->has_result && add_generation(app, kind, reason);
+    pthread_mutex_unlock(&app->lock);
+    return begun;
+}
+
+bool app_reloading(App *app)
+{
+    pthread_mutex_lock(&app->lock);
+    bool loads = app->incoming != NULL;
+    pthread_mutex_unlock(&app->lock);
+    return loads;
+}
+
+bool app_reloaded(App *app, AppReloaded *out)
+{
+    pthread_mutex_lock(&app->lock);
+    bool has = app->has_result;
+    if (has) *out = app->result;
+    app->has_result = false;
+    pthread_mutex_unlock(&app->lock);
+    return has;
+}
+
+AppWish app_wish(App *app, char *reason, size_t reason_size)
+{
+    pthread_mutex_lock(&app->lock);
+    AppWish wish = app->wish;
+    app->wish = WISH_NONE;
+    snprintf(reason, reason_size, "%s", app->wish_reason);
+    pthread_mutex_unlock(&app->lock);
+    return wish;
+}
+
+/* With the lock held: takes one that has ended, and is not the current one, out of the list; NULL if there is none. */
+static Generation *take_ended(App *app)
+{
+    for (Generation **link = &app->generations; *link; link = &(*link)->next) {
+        Generation *generation = *link;
+        if (!generation->ended || generation == app->current) continue;
+        *link = generation->next;
+        app->handled += atomic_load(&generation->handled);
+        app->errors += atomic_load(&generation->errors);
+        app->dropped += atomic_load(&generation->dropped);
+        return generation;
+    }
+    return NULL;
+}
+
+/* Its time is over: as if it had failed. Whenever its thread comes back, it finds that it is not wanted. */
+static void give_up_load(App *app, int64_t now_ms)
+{
+    Generation *incoming = app->incoming;
+    if (!incoming || incoming->waits_for_turn || now_ms < incoming->load_due_ms) return;
+    call_off(app);
+    app->incoming = NULL;
+    app->failed_reloads++;
+    app->result = (AppReloaded){.outcome = RELOADED_FAILED,
+                                .kind = incoming->kind,
+                                .generation = incoming->number,
+                                .before = app->current->number};
+    snprintf(app->result.text, sizeof app->result.text,
+             "%s: the main chunk did not come to an end within %lld s: it registers handlers and returns",
+             incoming->main_file, (long long)(app->config.load_ms / 1000));
+    app->has_result = true;
+}
+
+void app_tidy(App *app, int64_t now_ms)
+{
+    pthread_mutex_lock(&app->lock);
+    give_up_load(app, now_ms);
+    for (Generation *ended; (ended = take_ended(app));) {
+        pthread_mutex_unlock(&app->lock);
+        generation_free(ended); /* waits for a thread that is through */
+        pthread_mutex_lock(&app->lock);
+    }
+    pthread_mutex_unlock(&app->lock);
+}
+
+/* --- messages ---------------------------------------------------------------------------------------------------------------------- */
+
+static bool push(App *app, Message *message)
+{
+    bool pushed = message && inbox_push(app->inbox, &message, 1);
+    if (!pushed) message_unref(message);
+    return pushed;
+}
+
+bool app_eval(App *app, uint64_t token, Slice code)
+{
+    return push(app, message_eval(token, code));
 }
 
 void app_stop(App *app)
 {
-    Message *stop = message_stop();
-    if (stop && !inbox_push(app->inbox, &stop, 1)) message_unref(stop);
+    pthread_mutex_lock(&app->lock);
+    app->stopping = true;
+    call_off(app);
+    pthread_cond_broadcast(&app->changed);
+    pthread_mutex_unlock(&app->lock);
+    (void)push(app, message_stop());
 }
 
-static void read_steps(App *app, int64_t now_ms, AppStatus *out)
+/* --- to look at --------------------------------------------------------------------------------------------------------------------- */
+
+static void read_steps(App *app, Generation *generation, int64_t now_ms, AppStatus *out)
 {
-    Generation *generation = app->generation;
     unsigned long long steps = atomic_load(&generation->steps);
     pthread_mutex_lock(&generation->lock); /* so that its label stays */
     const char *doing = atomic_load(&generation->doing);
@@ -108,44 +259,111 @@ static void read_steps(App *app, int64_t now_ms, AppStatus *out)
     out->busy_ms = now_ms - app->seen_ms;
 }
 
-void app_status(App *app, int64_t now_ms, AppStatus *out)
+static void read_counts(const App *app, AppStatus *out)
 {
-    Generation *generation = app->generation;
-    *out = (AppStatus){.generation = 0};
-    inbox_stats(app->inbox, &out->inbox);
-    if (!generation) return;
-    out->generation = generation->number;
-    out->memory_bytes = atomic_load(&generation->memory.used_bytes);
-    out->handled = atomic_load(&generation->handled);
-    out->errors = atomic_load(&generation->errors);
-    out->dropped = atomic_load(&generation->dropped);
-    read_steps(app, now_ms, out);
+    out->handled = app->handled;
+    out->errors = app->errors;
+    out->dropped = app->dropped;
+    for (Generation *generation = app->generations; generation; generation = generation->next) {
+        out->handled += atomic_load(&generation->handled);
+        out->errors += atomic_load(&generation->errors);
+        out->dropped += atomic_load(&generation->dropped);
+        if (atomic_load(&generation->condemned) && !generation->ended) out->abandoned++;
+    }
+    out->reloads = app->reloads;
+    out->failed_reloads = app->failed_reloads;
+    out->rollbacks = app->rollbacks;
 }
 
-static bool has_ended(Generation *generation)
+static int64_t cpu_ms(const Generation *generation)
 {
-    pthread_mutex_lock(&generation->lock);
-    bool ended = generation->state == GENERATION_ENDED;
-    pthread_mutex_unlock(&generation->lock);
-    return ended;
+    clockid_t clock;
+    struct timespec used;
+    if (generation->ended || pthread_getcpuclockid(generation->thread, &clock) != 0 || clock_gettime(clock, &used) != 0)
+        return 0;
+    return (int64_t)used.tv_sec * 1000 + used.tv_nsec / 1000000;
 }
+
+void app_status(App *app, int64_t now_ms, AppStatus *out)
+{
+    *out = (AppStatus){.generation = 0};
+    inbox_stats(app->inbox, &out->inbox);
+    pthread_mutex_lock(&app->lock);
+    Generation *current = app->current;
+    read_counts(app, out);
+    if (app->draining) out->draining = app->draining->number;
+    if (app->incoming) out->incoming = app->incoming->number;
+    if (current) {
+        out->generation = current->number;
+        out->stands = current->paused;
+        out->loaded_ms = current->loaded_ms;
+        out->memory_bytes = atomic_load(&current->memory.used_bytes);
+        out->memory_limit_bytes = current->memory.limit_bytes;
+        out->cpu_ms = cpu_ms(current);
+        read_steps(app, current, now_ms, out);
+    }
+    pthread_mutex_unlock(&app->lock);
+}
+
+static void describe(const Handler *handler, HandlerStatus *out)
+{
+    *out = (HandlerStatus){.pattern = handler->pattern,
+                           .label = handler->label,
+                           .handled = atomic_load(&handler->handled),
+                           .errors = atomic_load(&handler->errors),
+                           .queued = atomic_load(&handler->waiting),
+                           .running = atomic_load(&handler->running)};
+}
+
+void app_each_handler(App *app, void (*each)(void *context, const HandlerStatus *handler), void *context)
+{
+    pthread_mutex_lock(&app->lock);
+    Generation *current = app->current;
+    if (current) pthread_mutex_lock(&current->lock);
+    for (const Handler *handler = current ? current->handlers : NULL; handler; handler = handler->next) {
+        HandlerStatus status;
+        if (handler->removed) continue;
+        describe(handler, &status);
+        each(context, &status);
+    }
+    if (current) pthread_mutex_unlock(&current->lock);
+    pthread_mutex_unlock(&app->lock);
+}
+
+/* --- the end ------------------------------------------------------------------------------------------------------------------------- */
 
 bool app_ended_well(const App *app)
 {
-    return !app->generation || !atomic_load(&app->generation->spoiled);
+    return !app->current || !atomic_load(&app->current->spoiled);
+}
+
+/* Those that have ended come home; the others are left to themselves. False if there are any. */
+static bool free_generations(App *app)
+{
+    bool all = true;
+    for (Generation *generation = app->generations, *next; generation; generation = next) {
+        next = generation->next;
+        pthread_mutex_lock(&app->lock);
+        bool ended = generation->ended;
+        pthread_mutex_unlock(&app->lock);
+        if (ended)
+            generation_free(generation);
+        else
+            generation_abandon(generation);
+        all = all && ended;
+    }
+    app->generations = NULL;
+    return all;
 }
 
 bool app_free(App *app)
 {
     if (!app) return true;
-    if (app->generation) {
-        if (app->started && !app->config.dry_run && !has_ended(app->generation)) {
-            generation_abandon(app->generation);
-            return false;
-        }
-        if (!app->started) app->config.dry_run = true; /* it was loaded only */
-        discard_generation(app);
+    if (app->current && (!app->started || app->config.dry_run)) {
+        app->config.dry_run = true; /* it was loaded only */
+        discard_first(app);
     }
+    if (!free_generations(app)) return false;
     app_destroy(app);
     return true;
 }

@@ -1,4 +1,7 @@
-/* app.h - an app: a name, an inbox, and the generation that takes from it. The host's handle. */
+/* app.h - an app: a name, an inbox, and the generations that take from it, one after the other. The host's handle.
+ *
+ * A generation is one load of the app. A reload makes the next one beside the running one, on a thread of its own; it takes over
+ * between two messages, or, if it does not load, leaves everything as it was. See takeover.h for how. */
 #ifndef GATEHOUSE_APP_APP_H
 #define GATEHOUSE_APP_APP_H
 
@@ -9,6 +12,11 @@ typedef struct lua_State lua_State;
 
 #define APP_MEMORY_BYTES (256u << 20) /* of one lua_State, by default */
 #define APP_STOP_MS 5000              /* for @stop handlers and what still runs, by default */
+#define APP_GRACE_MS 10000            /* for what still waits in a generation that was replaced, by default */
+#define APP_CPU_MS 1000               /* of a handler's call, by default */
+#define APP_LOAD_MS 10000             /* until a new generation's main chunk and @start have returned or wait */
+#define APP_ROLLBACK_FAILURES 5       /* more of the first … */
+#define APP_ROLLBACK_CALLS 20         /* … calls that fail, by default: back to the sources before */
 
 /* The Lua bindings, handed in by the host since app/ does not know api/. All run inside a protected call and may raise. */
 typedef struct {
@@ -16,7 +24,13 @@ typedef struct {
     bool (*push_json)(lua_State *L, Slice text,
                       const char **problem);       /* pushes one value; or nothing, and says what is wrong (static) */
     void (*push_error)(lua_State *L, Slice error); /* pushes the err table made of a raw JSON error object */
-    void (*close)(lua_State *L); /* the app has ended, its handlers have run: save what is to be kept. May be NULL */
+    void (*save)(
+        lua_State *L,
+        Buffer *out); /* appends what is to outlive the generation: gw.state as bytes. May be NULL, as the next */
+    void (*retire)(
+        lua_State *L); /* the generation was replaced: what is written to gw.state from now on would be lost */
+    void (*show)(lua_State *L, int from,
+                 Buffer *out); /* appends the values from that index on to the top, as a REPL prints them */
 } AppBindings;
 
 typedef struct {
@@ -24,8 +38,11 @@ typedef struct {
     const char *path;     /* the main file, or a folder with init.lua */
     const char *data_dir; /* exists, 0700; NULL: none */
     const char *settings; /* gw.app.config: raw JSON; NULL: {} */
-    size_t memory_bytes;  /* 0: the default */
-    int64_t stop_ms;      /* 0: the default */
+    size_t memory_bytes;  /* 0: the default, as in the next */
+    int64_t stop_ms, grace_ms, load_ms;
+    int64_t cpu_ms;                        /* -1: no limit */
+    int rollback_failures, rollback_calls; /* -1: no way back by itself */
+    bool sandbox;
     InboxLimits inbox;
     bool dry_run; /* `check`: load only */
     AppPort port;
@@ -46,22 +63,83 @@ bool app_start(App *app);
 /* Asks it to end; port->ended follows within stop_ms unless the script neither returns nor waits. */
 void app_stop(App *app);
 
+/* --- reload ------------------------------------------------------------------------------------------------------------------- */
+
+typedef enum {
+    RELOAD_ASKED,   /* whatever the files say */
+    RELOAD_CHANGED, /* nothing, if they say what they said when they were last loaded, in vain or not */
+    RELOAD_BACK,    /* the sources of the last generation that did well */
+    RELOAD_AGAIN    /* the sources of the current one: it needs a fresh state */
+} ReloadKind;
+
+/* Begins to load the next generation; `reason` is for @start and the log. port->news follows. False if one loads already (if it does not load
+ * any more, but waits for its turn, it is given up for a newer one: ask again at the next news), or the app does not run. */
+bool app_reload(App *app, ReloadKind kind, const char *reason);
+
+typedef enum {
+    RELOADED_DONE,
+    RELOADED_UNCHANGED,
+    RELOADED_FAILED,
+    RELOADED_SUPERSEDED,
+    RELOADED_CAME_BACK
+} ReloadOutcome;
+
+typedef struct {
+    ReloadOutcome
+        outcome; /* SUPERSEDED, CAME_BACK (the stuck one that it was to replace by force): to be tried again */
+    ReloadKind kind;
+    unsigned generation, before;
+    char text[4096]; /* FAILED: file, line, cause, traceback; DONE: what an operator should know, or empty */
+} AppReloaded;
+
+/* What came of the load, once; false if there is nothing new. */
+bool app_reloaded(App *app, AppReloaded *out);
+
+/* What the current generation asks the host for. */
+typedef enum { WISH_NONE, WISH_BACK, WISH_AGAIN } AppWish;
+AppWish app_wish(App *app, char *reason, size_t reason_size); /* once */
+
+/* Whether a generation loads or waits to follow. */
+bool app_reloading(App *app);
+
+/* Frees generations that have ended, gives up a load that takes too long. In each news, and once in a while. */
+void app_tidy(App *app, int64_t now_ms);
+
+/* Runs a piece of Lua in the app's state, as a message behind those that wait; port->evaluated follows. False without memory. */
+bool app_eval(App *app, uint64_t token, Slice code);
+
+/* --- to look at --------------------------------------------------------------------------------------------------------------- */
+
 /* What it is doing, for messages about apps that do not come back: the running handler's name, "" if idle. */
 typedef struct {
-    char running[96]; /* `agent (watch.lua:12)`; empty when idle */
-    int64_t busy_ms;  /* for how long, at `now_ms` */
-    unsigned generation;
-    size_t memory_bytes;
+    char running[96];                        /* `agent (watch.lua:12)`; empty when idle */
+    int64_t busy_ms;                         /* for how long, at `now_ms` */
+    unsigned generation, draining, incoming; /* 0: none */
+    bool stands;                             /* the current one, for the incoming one */
+    unsigned abandoned;                      /* generations that were replaced and never came back */
+    int64_t loaded_ms;                       /* wall clock */
+    int64_t cpu_ms;                          /* of the current generation's thread */
+    size_t memory_bytes, memory_limit_bytes;
     uint64_t handled, errors,
         dropped; /* handler calls that ended, of them with an error; events dropped at a handler's `queue` bound or at stop */
+    uint64_t reloads, failed_reloads, rollbacks;
     InboxStats inbox;
 } AppStatus;
 void app_status(App *app, int64_t now_ms, AppStatus *out); /* always on the same thread: it keeps what it saw last */
 
+typedef struct {
+    const char *pattern, *label;
+    uint64_t handled, errors;
+    size_t queued, running;
+} HandlerStatus; /* borrowed during the call */
+
+/* Calls `each` for every handler of the current generation, in the order of their registration; it must not wait. Any thread. */
+void app_each_handler(App *app, void (*each)(void *context, const HandlerStatus *handler), void *context);
+
 /* After port->ended: whether all that it wanted to keep was saved. */
 bool app_ended_well(const App *app);
 
-/* After port->ended: waits for the thread and frees all. An app that never ended is left alone (false): the process is about to go. */
+/* After port->ended: waits for the threads and frees all. An app of which one never ended is left alone (false): the process is about to go. */
 bool app_free(App *app);
 
 const char *app_name(const App *app);

@@ -6,6 +6,7 @@
  * The payload is decoded when its first handler starts, and the handlers that start with it share the value. A delivery keeps the raw
  * bytes, since a decoded one weighs more; only for a keyed handler, whose key was computed from it, the value is kept. */
 #include "app/generation_private.h"
+#include "app/takeover.h"
 
 #include <lauxlib.h>
 #include <stdlib.h>
@@ -55,6 +56,7 @@ static void start(lua_State *L, Generation *generation, Lane *lane, const Messag
     task = task_acquire(L); /* the last that may raise */
     lua_xmove(L, task_stack(task), args + 1);
     lane->running++;
+    atomic_fetch_add_explicit(&handler->running, 1, memory_order_relaxed);
     handler->uses++;
     task_begin(generation, task, lane, handler->label, args);
 }
@@ -66,27 +68,57 @@ static bool lane_is_free(const Lane *lane)
     return lane->waiting == 0 && lane->running < lane->handler->options.concurrency;
 }
 
-static Delivery *lane_pop(Lane *lane)
+/* One handler begins with the event: the others that it waits for get what is left of it, not all. */
+static void mark_partial(Delivery *delivery)
+{
+    for (Delivery *other = delivery->older; other && other->arrival == delivery->arrival; other = other->older)
+        other->partial = true;
+    for (Delivery *other = delivery->younger; other && other->arrival == delivery->arrival; other = other->younger)
+        other->partial = true;
+}
+
+static void link_youngest(Generation *generation, Delivery *delivery)
+{
+    pthread_mutex_lock(&generation->lock);
+    delivery->older = generation->youngest;
+    *(generation->youngest ? &generation->youngest->younger : &generation->oldest) = delivery;
+    generation->youngest = delivery;
+    pthread_mutex_unlock(&generation->lock);
+}
+
+static void unlink(Generation *generation, Delivery *delivery, bool begins)
+{
+    pthread_mutex_lock(&generation->lock);
+    if (begins) mark_partial(delivery);
+    *(delivery->older ? &delivery->older->younger : &generation->oldest) = delivery->younger;
+    *(delivery->younger ? &delivery->younger->older : &generation->youngest) = delivery->older;
+    pthread_mutex_unlock(&generation->lock);
+}
+
+/* `begins`: its handler is about to be called; otherwise it is dropped. */
+static Delivery *lane_pop(Generation *generation, Lane *lane, bool begins)
 {
     Delivery *delivery = lane->first;
     lane->first = delivery->next;
     lane->waiting--;
+    atomic_fetch_sub_explicit(&lane->handler->waiting, 1, memory_order_relaxed);
+    unlink(generation, delivery, begins);
     return delivery;
 }
 
-static void delivery_free(Generation *generation, Handler *handler, Delivery *delivery)
+static void delivery_free(Generation *generation, Delivery *delivery)
 {
     inbox_release(app_inbox(generation->app), delivery->message->size_bytes);
     luaL_unref(generation->L, LUA_REGISTRYINDEX, delivery->payload_ref);
     message_unref(delivery->message);
+    handler_release(generation, delivery->handler);
     free(delivery);
-    handler_release(generation, handler);
 }
 
 static void drop_first(Generation *generation, Lane *lane)
 {
-    delivery_free(generation, lane->handler, lane_pop(lane));
-    atomic_fetch_add_explicit(&generation->dropped, 1, memory_order_relaxed);
+    delivery_free(generation, lane_pop(generation, lane, false));
+    if (!generation_replaced(generation)) atomic_fetch_add_explicit(&generation->dropped, 1, memory_order_relaxed);
 }
 
 void lane_clear(Generation *generation, Lane *lane)
@@ -96,7 +128,7 @@ void lane_clear(Generation *generation, Lane *lane)
 }
 
 /* The event waits in the lane. `payload_index`: the decoded value to keep, or 0. */
-static void enqueue(lua_State *L, Generation *generation, Lane *lane, Message *message, int payload_index)
+static void enqueue(lua_State *L, Generation *generation, Lane *lane, const Delivery *what, int payload_index)
 {
     size_t bound = lane->handler->options.queue;
     int payload_ref = LUA_NOREF;
@@ -110,49 +142,59 @@ static void enqueue(lua_State *L, Generation *generation, Lane *lane, Message *m
         luaL_error(L, "not enough memory to queue an event");
         return; /* not reached */
     }
-    *delivery = (Delivery){.message = message_ref(message), .payload_ref = payload_ref};
-    inbox_charge(app_inbox(generation->app), message->size_bytes);
+    *delivery = *what;
+    delivery->handler = lane->handler;
+    delivery->payload_ref = payload_ref;
+    message_ref(delivery->message);
+    inbox_charge(app_inbox(generation->app), delivery->message->size_bytes);
     if (!lane->first) lane->last = &lane->first;
     *lane->last = delivery;
     lane->last = &delivery->next;
     lane->waiting++;
+    atomic_fetch_add_explicit(&lane->handler->waiting, 1, memory_order_relaxed);
     lane->handler->uses++;
+    link_youngest(generation, delivery);
     if (bound && lane->waiting > bound) drop_first(generation, lane);
 }
 
-/* Stack of L: …, payload. The lane of that payload's key: made when it is not there. Runs the script's key function. */
+Lane *lane_of_key(lua_State *L, Handler *handler)
+{
+    int key = lua_gettop(L);
+    Lane *lane = &handler->lane;
+    /* No key, or NaN: the handler's common lane. */
+    if (!lua_isnil(L, key) && lua_compare(L, key, key, LUA_OPEQ)) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, handler->lanes_ref);
+        lua_pushvalue(L, key);
+        if (lua_rawget(L, key + 1) == LUA_TUSERDATA) {
+            lane = lua_touserdata(L, -1);
+        } else { /* key, lanes, nil */
+            lua_pop(L, 1);
+            lane = lua_newuserdatauv(L, sizeof *lane, 0); /* key, lanes, lane */
+            *lane = (Lane){.handler = handler, .key_ref = LUA_NOREF};
+            lua_pushvalue(L, key);
+            lane->key_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+            lua_pushvalue(L, key);
+            lua_insert(L, -2);
+            lua_rawset(L, key + 1);
+        }
+    }
+    lua_settop(L, key - 1);
+    return lane;
+}
+
+/* Stack of L: …, payload. Runs the script's key function; without an answer the handler's common lane serves. */
 static Lane *keyed_lane(lua_State *L, Generation *generation, Handler *handler)
 {
     int payload = lua_gettop(L);
-    Lane *lane = &handler->lane;
-    lua_rawgeti(L, LUA_REGISTRYINDEX, handler->lanes_ref);
     lua_rawgeti(L, LUA_REGISTRYINDEX, handler->key_ref);
     lua_pushvalue(L, payload);
     generation_doing(generation, handler->label);
-    bool called = door_call(L, 1, 1); /* payload, lanes, key or message */
+    bool called = door_call(L, 1, 1); /* payload, key or message */
     generation_doing(generation, NULL);
-    if (!called) {
-        generation_error(generation, handler->label, lua_tostring(L, -1));
-        lua_settop(L, payload);
-        return lane;
-    }
-    if (lua_isnil(L, -1) || lua_compare(L, -1, -1, LUA_OPEQ) == 0) { /* no key, or NaN: the handler's common lane */
-        lua_settop(L, payload);
-        return lane;
-    }
-    lua_pushvalue(L, -1);
-    if (lua_rawget(L, payload + 1) == LUA_TUSERDATA) {
-        lane = lua_touserdata(L, -1);
-    } else { /* payload, lanes, key, nil */
-        lua_pop(L, 1);
-        lane = lua_newuserdatauv(L, sizeof *lane, 0); /* payload, lanes, key, lane */
-        *lane = (Lane){.handler = handler, .key_ref = LUA_NOREF};
-        lua_pushvalue(L, -2);
-        lane->key_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-        lua_rawset(L, payload + 1);
-    }
+    if (called) return lane_of_key(L, handler);
+    generation_error(generation, handler->label, lua_tostring(L, -1));
     lua_settop(L, payload);
-    return lane;
+    return &handler->lane;
 }
 
 /* A keyed lane that nobody uses leaves the table, which was all that kept it. Does not raise. */
@@ -160,7 +202,7 @@ static void lane_forget(Generation *generation, Lane *lane)
 {
     lua_State *L = generation->L;
     int key_ref = lane->key_ref;
-    if (key_ref == LUA_NOREF || lane->running || lane->waiting || lane->draining) return;
+    if (key_ref == LUA_NOREF || lane->running || lane->waiting || lane->draining || lane->held) return;
     lua_rawgeti(L, LUA_REGISTRYINDEX, lane->handler->lanes_ref);
     lua_rawgeti(L, LUA_REGISTRYINDEX, key_ref);
     lua_pushnil(L);
@@ -179,7 +221,8 @@ static void list_for_draining(Generation *generation, Lane *lane)
     generation->draining_last = &lane->next_draining;
 }
 
-void lane_ended(Generation *generation, Lane *lane)
+/* A call of the lane is over. */
+static void free_place(Generation *generation, Lane *lane)
 {
     Handler *handler = lane->handler;
     lane->running--;
@@ -188,6 +231,25 @@ void lane_ended(Generation *generation, Lane *lane)
     else
         lane_forget(generation, lane);
     handler_release(generation, handler);
+}
+
+void lane_ended(Generation *generation, Lane *lane)
+{
+    atomic_fetch_sub_explicit(&lane->handler->running, 1, memory_order_relaxed);
+    if (lane->held) takeover_tell_lane(generation, lane->held);
+    free_place(generation, lane);
+}
+
+void lane_hold(Generation *generation, Lane *lane, unsigned calls)
+{
+    (void)generation;
+    lane->running += calls;
+    lane->handler->uses += calls;
+}
+
+void lane_let_go(Generation *generation, Lane *lane)
+{
+    free_place(generation, lane);
 }
 
 bool lanes_draining(const Generation *generation)
@@ -220,11 +282,13 @@ void lanes_drain(Generation *generation)
     generation->draining_first = lane->next_draining;
     Handler *handler = lane->handler;
     if (handler->removed) lane_clear(generation, lane);
-    while (lane->waiting && lane->running < handler->options.concurrency) {
-        Turn turn = {lane, lane_pop(lane)};
+    while (lane->waiting && lane->running < handler->options.concurrency && !generation_replaced(generation)) {
+        Turn turn = {lane, lane_pop(generation, lane, true)};
+        atomic_store(&generation->handling, message_ref(turn.delivery->message));
         if (!generation_protect(generation, start_waiting, &turn, handler->label))
             atomic_fetch_add(&generation->handled, 1);
-        delivery_free(generation, handler, turn.delivery);
+        message_unref(atomic_exchange(&generation->handling, NULL));
+        delivery_free(generation, turn.delivery);
         if (handler->removed) lane_clear(generation, lane);
     }
     lane->draining = false;
@@ -238,7 +302,22 @@ typedef struct {
     Message *message;
     Handler *next; /* who sees it next; NULL: all have */
     Handler *last; /* those added meanwhile do not see this event */
+    uint64_t number;
+    bool begun; /* a handler was called for it: those for whom it waits get a part of it */
 } Arrival;
+
+/* A handler is called: the event, if it waits for others already, waits for them as a part from now on. */
+static void begin(Generation *generation, Arrival *arrival)
+{
+    const Delivery *youngest = generation->youngest;
+    if (arrival->begun) return;
+    arrival->begun = true;
+    if (!youngest || youngest->arrival != arrival->number) return;
+    pthread_mutex_lock(&generation->lock);
+    for (Delivery *other = generation->youngest; other && other->arrival == arrival->number; other = other->older)
+        other->partial = true;
+    pthread_mutex_unlock(&generation->lock);
+}
 
 /* What cannot be decoded for one handler cannot for the next: nobody is left to see it if this raises. */
 static int decode_once(lua_State *L, Generation *generation, Arrival *arrival)
@@ -256,31 +335,46 @@ static int deliver_on(lua_State *L)
     Generation *generation = generation_of(L);
     Arrival *arrival = lua_touserdata(L, 1);
     int payload = 0;
-    while (arrival->next) {
+    while (arrival->next && !generation_replaced(generation)) {
         Handler *handler = arrival->next;
         arrival->next = handler == arrival->last ? NULL : handler->next;
         if (!handler_matches(handler, arrival->message->name)) continue;
+        generation_collect(generation); /* the one before may have used all that there is */
         bool keyed = handler->key_ref != LUA_NOREF;
         Lane *lane = &handler->lane;
         if (!payload && (keyed || lane_is_free(lane))) payload = decode_once(L, generation, arrival);
         if (keyed) lane = keyed_lane(L, generation, handler);
         if (lane_is_free(lane)) {
+            begin(generation, arrival);
             lua_pushvalue(L, payload);
             start(L, generation, lane, arrival->message);
         } else {
-            enqueue(L, generation, lane, arrival->message, keyed ? payload : 0);
+            Delivery what = {.message = arrival->message, .arrival = arrival->number, .partial = arrival->begun};
+            enqueue(L, generation, lane, &what, keyed ? payload : 0);
         }
         if (handler->options.once) handler_remove(L, handler->id);
     }
     return 0;
 }
 
+static void deliver(Generation *generation, Message *message, Handler *first, Handler *last, bool begun)
+{
+    Arrival arrival = {
+        .message = message, .next = first, .last = last, .number = ++generation->arrivals, .begun = begun};
+    generation->delivering++;
+    while (arrival.next && !generation_replaced(generation))
+        generation_protect(generation, deliver_on, &arrival, "an event");
+    generation->delivering--;
+}
+
 void deliver_event(Generation *generation, Message *message)
 {
     if (!generation->handlers) return;
-    Arrival arrival = {message, generation->handlers, HEAP_OWNER(generation->handlers_last, Handler, next)};
-    generation->delivering++;
-    while (arrival.next)
-        generation_protect(generation, deliver_on, &arrival, "an event");
-    generation->delivering--;
+    Handler *last = HEAP_OWNER(generation->handlers_last, Handler, next);
+    deliver(generation, message, generation->handlers, last, false);
+}
+
+void deliver_to(Generation *generation, Handler *handler, Message *message)
+{
+    deliver(generation, message, handler, handler, true);
 }

@@ -1,23 +1,32 @@
 /* generation.c - one load of an app: the lua_State, its thread, and the loop that takes from the inbox.
  *
- *     LOADING ──► LOADED ──go──► RUNNING ──MESSAGE_STOP, then all tasks ended or stop_ms passed──► ENDED
- *        └──────► FAILED ──────────────────────────────────────────────────────────────────────────►
+ *     the first:   LOADING ──► LOADED ──go──► RUNNING ──────────────┬─► ENDED
+ *                     └──────► FAILED ──────────────────────────────►
+ *     a later one: LOADING ── loaded, took over (takeover.h) ──► RUNNING
+ *
+ *     RUNNING:     takes messages ──MESSAGE_STOP──► stopping: all tasks ended or stop_ms passed
+ *                        └────────────retired─────► drains: all tasks ended or grace_ms passed ──► stopping
  *
  * All Lua runs on that thread, and all of it inside generation_protect or a task. */
-#define _GNU_SOURCE /* asprintf, memrchr */
 #include "app/generation_private.h"
+#include "app/handover.h"
+#include "app/takeover.h"
 #include "protocol/json.h"
 
 #include <errno.h>
 #include <lauxlib.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <time.h>
 
-#define BATCH 64                 /* messages taken at a time */
+#define BATCH 64                 /* messages looked at a time */
 #define SLOW_LOAD_MS 1000        /* a main chunk that runs for longer is told … */
 #define SLOW_LOAD_AGAIN_MS 10000 /* … and told again */
+
+#define CANCELLED "{\"code\":\"CANCELLED\",\"message\":\"the app is stopping\"}"
+#define RELOADED                                                                                                     \
+    "{\"code\":\"RELOADED\",\"message\":\"the app was reloaded, and the time that its old generation had to finish " \
+    "is over\"}"
 
 int64_t generation_now_ms(void)
 {
@@ -70,6 +79,36 @@ bool generation_stopping(const Generation *generation)
     return generation->stopping;
 }
 
+bool generation_retired(const Generation *generation)
+{
+    return atomic_load_explicit(&generation->retired, memory_order_relaxed);
+}
+
+bool generation_replaced(const Generation *generation)
+{
+    return generation_retired(generation) || atomic_load_explicit(&generation->condemned, memory_order_relaxed);
+}
+
+bool generation_sent(const Generation *generation, const Message *response)
+{
+    return (generation->number & GENERATION_MASK) == response->generation;
+}
+
+void generation_refuse_retired(lua_State *L, const char *who)
+{
+    const Generation *generation = generation_of(L);
+    if (generation_retired(generation))
+        luaL_error(L, "RELOADED: generation %d of this app was replaced, %s in it would never come to anything",
+                   (int)generation->number, who);
+}
+
+Slice generation_inherit(lua_State *L)
+{
+    Generation *generation = generation_of(L);
+    if (generation->number > 1 && !takeover_ask(generation)) luaL_error(L, "%s", generation->problem);
+    return buffer_slice(&generation->inheritance);
+}
+
 const char *generation_folder(const Generation *generation)
 {
     return generation->folder;
@@ -95,45 +134,55 @@ void generation_doing(Generation *generation, const char *label)
 
 /* --- errors of the script -------------------------------------------------------------------------------------------------------- */
 
-#define OUT_OF_MEMORY "not enough memory"
-
-static void explain_memory(Generation *generation, Buffer *message)
-{
-    const bool small = generation->memory.limit_bytes < 2u << 20;
-    const unsigned shift = small ? 10 : 20;
-    buffer_append_format(message, " (the app has %zu of its %zu %s; setting `memory`)",
-                         atomic_load(&generation->memory.used_bytes) >> shift, generation->memory.limit_bytes >> shift,
-                         small ? "KiB" : "MiB");
-}
-
 void generation_error(Generation *generation, const char *what, const char *traceback)
 {
-    if (!traceback) traceback = OUT_OF_MEMORY;
+    if (!traceback) traceback = "not enough memory";
     Buffer message = buffer_with_headroom(0), fields = buffer_with_headroom(0);
     const char *stack = strstr(traceback, "\nstack traceback:\n");
     Slice cause = slice_make(traceback, stack ? (size_t)(stack - traceback) : strlen(traceback));
-    bool memory = strstr(traceback, OUT_OF_MEMORY) != NULL;
+    bool memory = load_is_memory(traceback);
     buffer_append_format(&message, "%s failed: %.*s", what, SLICE_ARGS(cause));
-    if (memory) explain_memory(generation, &message);
+    if (memory) load_explain_memory(generation, &message);
     buffer_append_char(&fields, '{');
     if (stack) json_write_member_string(&fields, "traceback", stack + 1);
     buffer_append_char(&fields, '}');
-    generation_log(generation, LOG_ERROR, buffer_slice(&message), buffer_slice(&fields));
+    if (generation->starting)
+        snprintf(generation->problem, sizeof generation->problem, "%s failed: %s", what, traceback);
+    else
+        generation_log(generation, LOG_ERROR, buffer_slice(&message), buffer_slice(&fields));
     atomic_fetch_add_explicit(&generation->errors, 1, memory_order_relaxed);
     buffer_free(&message);
     buffer_free(&fields);
     generation->collect |= memory;
 }
 
-bool generation_protect(Generation *generation, lua_CFunction function, void *argument, const char *what)
+/* Leaves the message of what went wrong on the stack. */
+static bool call_protected(Generation *generation, lua_CFunction function, void *argument)
 {
     lua_State *L = generation->L;
-    int top = lua_gettop(L);
     lua_pushcfunction(L, function);
     lua_pushlightuserdata(L, argument);
-    bool fine = door_call(L, 1, 0);
-    if (!fine) generation_error(generation, what, lua_tostring(L, -1));
-    lua_settop(L, top);
+    return door_call(L, 1, 0);
+}
+
+bool generation_protect(Generation *generation, lua_CFunction function, void *argument, const char *what)
+{
+    int top = lua_gettop(generation->L);
+    bool fine = call_protected(generation, function, argument);
+    if (!fine) generation_error(generation, what, lua_tostring(generation->L, -1));
+    lua_settop(generation->L, top);
+    return fine;
+}
+
+bool generation_try(Generation *generation, lua_CFunction function, void *argument, char *problem, size_t problem_size)
+{
+    int top = lua_gettop(generation->L);
+    bool fine = call_protected(generation, function, argument);
+    const char *text = fine ? NULL : lua_tostring(generation->L, -1);
+    if (!fine)
+        snprintf(problem, problem_size, "%.*s", text ? (int)strcspn(text, "\n") : 17,
+                 text ? text : "not enough memory");
+    lua_settop(generation->L, top);
     return fine;
 }
 
@@ -145,64 +194,6 @@ static int panic(lua_State *L)
                    slice_of(""));
     generation_log(generation_of(L), LOG_ERROR, slice_of(text ? text : "(no message)"), slice_of(""));
     return 0;
-}
-
-/* --- loading ------------------------------------------------------------------------------------------------------------------- */
-
-/* The text in front of the last slash: where a file lives. */
-static char *folder_of(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    if (!slash) return strdup(".");
-    return slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
-}
-
-/* A folder's main file is its init.lua. The folder is where `require` looks first. False without memory. */
-static bool find_main_file(Generation *generation, const char *path)
-{
-    struct stat status;
-    bool is_folder = stat(path, &status) == 0 && S_ISDIR(status.st_mode);
-    if (asprintf(&generation->main_file, is_folder ? "%s/init.lua" : "%s", path) < 0) generation->main_file = NULL;
-    generation->folder = is_folder ? strdup(path) : folder_of(path);
-    return generation->main_file && generation->folder;
-}
-
-/* The want of memory has no place in the script, so it gets the app's name and the setting. */
-static void set_problem(Generation *generation, const char *text)
-{
-    Buffer problem = buffer_with_headroom(0);
-    bool memory = !text || strncmp(text, OUT_OF_MEMORY, sizeof OUT_OF_MEMORY - 1) == 0;
-    if (memory) buffer_append_format(&problem, "%s: ", generation->config->name);
-    buffer_append_text(&problem, text ? text : OUT_OF_MEMORY);
-    if (memory) explain_memory(generation, &problem);
-    snprintf(generation->problem, sizeof generation->problem, "%.*s", SLICE_ARGS(buffer_slice(&problem)));
-    buffer_free(&problem);
-}
-
-/* Compiles the main file: text only. A syntax error needs no traceback, so it is kept here. */
-static int compile(lua_State *L)
-{
-    Generation *generation = generation_of(L);
-    generation->config->bindings.open(L);
-    lua_settop(L, 0);
-    if (luaL_loadfilex(L, generation->main_file, "t") == LUA_OK) return 1;
-    set_problem(generation, lua_tostring(L, -1));
-    return 0;
-}
-
-static bool load(Generation *generation)
-{
-    lua_State *L = generation->L;
-    lua_pushcfunction(L, compile);
-    bool compiled = door_call(L, 0, 1);
-    if (!compiled) set_problem(generation, lua_tostring(L, -1));
-    if (!compiled || !lua_isfunction(L, -1)) return false;
-    generation_doing(generation, "the main chunk");
-    bool ran = door_call(L, 0, 0);
-    generation_doing(generation, NULL);
-    if (!ran) set_problem(generation, lua_tostring(L, -1));
-    lua_settop(L, 0);
-    return ran;
 }
 
 /* --- messages ------------------------------------------------------------------------------------------------------------------ */
@@ -241,32 +232,74 @@ static void drop_what_waits(Generation *generation)
 
 static void begin_stop(Generation *generation)
 {
+    bool retired = generation_replaced(generation);
     if (generation->stopping) return;
     generation->stopping = true;
     generation->stop_due_ms = generation_now_ms() + generation->config->stop_ms;
     drop_what_waits(generation);
-    tasks_cancel_all(generation);
+    tasks_cancel_all(generation, retired ? RELOADED : CANCELLED);
     tasks_step(generation); /* what was cancelled has its say before @stop, which can then save what came of it */
-    handle_host_event(generation, "@stop", "");
+    handle_host_event(generation, "@stop", retired ? "{\"reason\":\"reload\"}" : "{\"reason\":\"stop\"}");
 }
 
+static void take_connection(Generation *generation, Message *message)
+{
+    message_unref(generation->connection);
+    generation->connection = message_ref(message);
+}
+
+static void take_event(Generation *generation, Message *message)
+{
+    if (generation->stopping)
+        atomic_fetch_add(&generation->dropped, 1);
+    else
+        deliver_event(generation, message);
+}
+
+static void take_response(Generation *generation, Message *message)
+{
+    if (generation_sent(generation, message))
+        generation_protect(generation, answer, message, "a response");
+    else
+        takeover_forward(generation, message);
+}
+
+/* What it is busy with can be taken away by who takes over by force. */
 static void handle(Generation *generation, Message *message)
 {
+    atomic_store(&generation->handling, message);
     switch (message->kind) {
-    case MESSAGE_EVENT:
-        if (generation->stopping)
-            atomic_fetch_add(&generation->dropped, 1);
-        else
-            deliver_event(generation, message);
-        break;
-    case MESSAGE_RESPONSE: generation_protect(generation, answer, message, "a response"); break;
+    case MESSAGE_EVENT: take_event(generation, message); break;
+    case MESSAGE_RESPONSE: take_response(generation, message); break;
     case MESSAGE_CONNECTION:
-        message_unref(generation->connection);
-        generation->connection = message_ref(message);
+        take_connection(generation, message);
+        takeover_connection(generation, message);
         break;
-    case MESSAGE_STOP: begin_stop(generation); break;
+    case MESSAGE_EVAL: eval_run(generation, message); break;
+    case MESSAGE_LANE: break;
+    case MESSAGE_STOP:
+        begin_stop(generation);
+        takeover_forward(generation, message);
+        break;
     }
     inbox_release(app_inbox(generation->app), message->size_bytes);
+    message_unref(atomic_exchange(&generation->handling, NULL));
+}
+
+/* What comes from the generation beside it: none of it is in the app's inbox. */
+static void handle_mail(Generation *generation, Message *message)
+{
+    switch (message->kind) {
+    case MESSAGE_RESPONSE:
+        if (generation_sent(generation, message)) generation_protect(generation, answer, message, "a response");
+        break;
+    case MESSAGE_CONNECTION: take_connection(generation, message); break;
+    case MESSAGE_LANE: handover_let_go(generation, generation->holds, message->token); break;
+    case MESSAGE_STOP: begin_stop(generation); break;
+    case MESSAGE_EVENT:
+    case MESSAGE_EVAL: break;
+    }
+    inbox_release(generation->mail, message->size_bytes);
     message_unref(message);
 }
 
@@ -277,20 +310,31 @@ static bool busy(const Generation *generation)
     return tasks_ready(generation) || lanes_draining(generation);
 }
 
+void generation_collect(Generation *generation)
+{
+    if (!generation->collect) return;
+    generation->collect = false;
+    lua_gc(generation->L, LUA_GCCOLLECT);
+}
+
 static void run_what_is_ready(Generation *generation)
 {
     tasks_step(generation);
     lanes_drain(generation);
     handlers_sweep(generation);
-    if (generation->collect) lua_gc(generation->L, LUA_GCCOLLECT);
-    generation->collect = false;
+    generation_collect(generation);
+}
+
+static int64_t earlier(int64_t a_ms, int64_t b_ms)
+{
+    return a_ms < b_ms ? a_ms : b_ms;
 }
 
 static int64_t next_due_ms(const Generation *generation)
 {
     if (busy(generation)) return 0;
     int64_t due_ms = heap_next_ms(&generation->timers);
-    return generation->stopping && generation->stop_due_ms < due_ms ? generation->stop_due_ms : due_ms;
+    return generation->stopping ? earlier(due_ms, generation->stop_due_ms) : due_ms;
 }
 
 static bool finished(const Generation *generation)
@@ -299,19 +343,110 @@ static bool finished(const Generation *generation)
     return (tasks_live(generation) == 0 && !busy(generation)) || generation_now_ms() >= generation->stop_due_ms;
 }
 
-static void run(Generation *generation)
+void generation_look_up(Generation *generation)
+{
+    atomic_store(&generation->attention, true);
+    inbox_wake(generation->mail);
+    inbox_wake(app_inbox(generation->app));
+}
+
+void generation_post(Generation *generation, Message *message)
+{
+    if (!inbox_push(generation->mail, &message, 1)) message_unref(message);
+    generation_look_up(generation);
+}
+
+static void read_mail(Generation *generation, int64_t due_ms)
+{
+    Message *batch[BATCH];
+    size_t count = inbox_take(generation->mail, batch, BATCH, due_ms);
+    for (size_t i = 0; i < count; i++)
+        handle_mail(generation, batch[i]);
+    if (inbox_waits(generation->mail)) atomic_store(&generation->attention, true);
+}
+
+static void let_all_go(Generation *generation)
+{
+    if (generation->holds) handover_let_all_go(generation, generation->holds);
+    handover_free(NULL, generation->holds);
+    generation->holds = NULL;
+}
+
+/* At a border: mail, the end of the generation before, one that wants to follow. */
+static void look_up(Generation *generation)
+{
+    if (!atomic_exchange(&generation->attention, false)) return;
+    read_mail(generation, 0);
+    if (atomic_exchange(&generation->holds_over, false)) let_all_go(generation);
+    if (atomic_load(&generation->pause_wanted)) takeover_stand(generation);
+}
+
+static void take_batch(Generation *generation)
 {
     Inbox *inbox = app_inbox(generation->app);
     Message *batch[BATCH];
-    char reason[64];
-    snprintf(reason, sizeof reason, "{\"generation\":%u,\"reason\":\"start\"}", generation->number);
-    handle_host_event(generation, "@start", reason);
+    size_t count = inbox_peek(inbox, generation->epoch, batch, BATCH, next_due_ms(generation));
+    for (size_t i = 0; i < count; i++) {
+        if (atomic_load_explicit(&generation->attention, memory_order_relaxed)) break; /* the rest stays where it is */
+        if (!inbox_claim(inbox, generation->epoch)) break;
+        handle(generation, batch[i]);
+        if (busy(generation)) run_what_is_ready(generation);
+    }
+}
+
+/* What the generation before has left, in front of all that is in the inbox. */
+static void work_off(Generation *generation)
+{
+    Handover *left = generation->left;
+    if (!left) return;
+    generation->holds = left;
+    handover_hold(generation, left);
+    while (handover_deliver(generation, left) && !generation_replaced(generation))
+        if (busy(generation)) run_what_is_ready(generation);
+    pthread_mutex_lock(&generation->lock);
+    generation->left = NULL;
+    pthread_mutex_unlock(&generation->lock);
+}
+
+static void run(Generation *generation)
+{
+    work_off(generation);
+    while (!finished(generation) && !generation_replaced(generation)) {
+        take_batch(generation);
+        if (heap_first(&generation->timers)) timers_fire(generation);
+        run_what_is_ready(generation);
+        look_up(generation);
+    }
+}
+
+/* --- replaced ------------------------------------------------------------------------------------------------------------------ */
+
+static int retire_bindings(lua_State *L)
+{
+    generation_of(L)->config->bindings.retire(L);
+    return 0;
+}
+
+static void retire(Generation *generation)
+{
+    handlers_clear(generation); /* what waited belongs to the next one */
+    timers_retire(generation);
+    if (generation->config->bindings.retire) generation_protect(generation, retire_bindings, NULL, "freezing gw.state");
+    handlers_announce(generation, false);
+}
+
+/* Its calls that wait get their answers, and their time. */
+static void drain(Generation *generation)
+{
+    bool forced = atomic_load(&generation->condemned);
+    int64_t grace_due_ms = generation_now_ms() + (forced ? 0 : generation->config->grace_ms);
+    retire(generation);
     while (!finished(generation)) {
-        size_t count = inbox_take(inbox, batch, BATCH, next_due_ms(generation));
-        for (size_t i = 0; i < count; i++) {
-            handle(generation, batch[i]);
-            if (busy(generation)) run_what_is_ready(generation);
-        }
+        bool over = generation_now_ms() >= grace_due_ms || (tasks_live(generation) == 0 && !busy(generation));
+        if (over) begin_stop(generation);
+        if (finished(generation)) break;
+        read_mail(generation,
+                  generation->stopping ? next_due_ms(generation) : earlier(next_due_ms(generation), grace_due_ms));
         if (heap_first(&generation->timers)) timers_fire(generation);
         run_what_is_ready(generation);
     }
@@ -319,25 +454,15 @@ static void run(Generation *generation)
 
 /* --- the thread ---------------------------------------------------------------------------------------------------------------- */
 
-static int close_bindings(lua_State *L)
-{
-    generation_of(L)->config->bindings.close(L);
-    return 0;
-}
-
+/* The current one, which ends with the app. */
 static void end(Generation *generation)
 {
     size_t abandoned = tasks_live(generation);
     char text[96];
-    if (abandoned) {
-        snprintf(text, sizeof text, "%zu task%s did not end within the time to stop", abandoned,
-                 abandoned == 1 ? "" : "s");
-        generation_log(generation, LOG_WARN, slice_of(text), slice_of(""));
-        tasks_cancel_all(generation);
-    }
-    bool saves = generation->config->bindings.close != NULL;
-    if (saves && !generation_protect(generation, close_bindings, NULL, "saving"))
-        atomic_store(&generation->spoiled, true);
+    if (!abandoned) return;
+    snprintf(text, sizeof text, "%zu task%s did not end within the time to stop", abandoned, abandoned == 1 ? "" : "s");
+    generation_log(generation, LOG_WARN, slice_of(text), slice_of(""));
+    tasks_cancel_all(generation, CANCELLED);
 }
 
 static void set_state(Generation *generation, GenerationState state)
@@ -356,27 +481,90 @@ static void await_go(Generation *generation)
     pthread_mutex_unlock(&generation->lock);
 }
 
+static int64_t wall_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void start(Generation *generation)
+{
+    Buffer payload = {0};
+    buffer_append_char(&payload, '{');
+    json_write_member_int(&payload, "generation", generation->number);
+    json_write_member_string(&payload, "reason", generation->reason);
+    buffer_append_text(&payload, "}");
+    buffer_append_char(&payload, '\0');
+    generation->loaded_ms = wall_ms();
+    handle_host_event(generation, "@start", payload.failed ? "" : buffer_slice(&payload).data);
+    buffer_free(&payload);
+}
+
+static void live(Generation *generation)
+{
+    run(generation);
+    if (generation_replaced(generation)) drain(generation);
+    end(generation);
+}
+
+/* The first one: whoever loads it waits for that, and starts it. */
+static void go_first(Generation *generation)
+{
+    bool loaded = load_run(generation);
+    /* Before anybody hears that it has loaded: who dials then must know what to bring. */
+    if (loaded) handlers_announce(generation, true);
+    set_state(generation, loaded ? GENERATION_LOADED : GENERATION_FAILED);
+    await_go(generation);
+    if (!loaded || generation->config->dry_run) return;
+    set_state(generation, GENERATION_RUNNING);
+    start(generation);
+    live(generation);
+    takeover_save(generation);
+}
+
+/* What an @start handler raises, before it waits, is a reason not to follow. */
+static bool check_itself(Generation *generation)
+{
+    uint64_t errors = atomic_load(&generation->errors);
+    set_state(generation, GENERATION_RUNNING);
+    generation->starting = true;
+    start(generation);
+    generation->starting = false;
+    bool fine = atomic_load(&generation->errors) == errors;
+    if (fine) handlers_announce(generation, true);
+    return fine;
+}
+
+/* A later one: takes over, or leaves all as it was. */
+static void go_on(Generation *generation)
+{
+    bool follows =
+        load_run(generation) && takeover_ask(generation) && check_itself(generation) && takeover_finish(generation);
+    if (follows) {
+        live(generation);
+        takeover_save(generation);
+        return;
+    }
+    takeover_give_up(generation);
+    handlers_announce(generation, false);
+    tasks_cancel_all(generation, RELOADED);
+}
+
 static void *generation_main(void *argument)
 {
     Generation *generation = argument;
-    const AppPort *port = &generation->config->port;
-    bool loaded = load(generation);
-    /* Before anybody hears that it has loaded: who dials then must know what to bring. */
-    if (loaded) handlers_subscribe(generation);
-    set_state(generation, loaded ? GENERATION_LOADED : GENERATION_FAILED);
-    await_go(generation);
-    bool runs = loaded && !generation->config->dry_run;
-    if (runs) {
-        set_state(generation, GENERATION_RUNNING);
-        run(generation);
-        end(generation);
-    }
+    if (generation->number == 1)
+        go_first(generation);
+    else
+        go_on(generation);
     generation->closing = true;
+    let_all_go(generation);
     handlers_free(generation);
     lua_close(generation->L);
     generation->L = NULL;
     set_state(generation, GENERATION_ENDED);
-    if (runs) port->ended(port->context, generation->app);
+    takeover_ended(generation);
     return NULL;
 }
 
@@ -385,12 +573,28 @@ static void free_all(Generation *generation)
     if (generation->L) lua_close(generation->L);
     tasks_free(generation);
     heap_free(&generation->timers);
+    handover_free(NULL, generation->left);
     message_unref(generation->connection);
+    message_unref(generation->taken);
+    buffer_free(&generation->inheritance);
+    inbox_free(generation->mail);
     pthread_cond_destroy(&generation->changed);
     pthread_mutex_destroy(&generation->lock);
     free(generation->folder);
     free(generation->main_file);
     free(generation);
+}
+
+static bool make_parts(Generation *generation)
+{
+    generation->mail = inbox_new(&(InboxLimits){0}, NULL, NULL);
+    if (!generation->mail || !load_find_main_file(generation, generation->config->path)) return false;
+    generation->L = lua_newstate(allocate, generation);
+    if (!generation->L) return false;
+    lua_atpanic(generation->L, panic);
+    tasks_init(generation->L);
+    lua_gc(generation->L, LUA_GCGEN, 0, 0);
+    return true;
 }
 
 Generation *generation_new(App *app, const AppConfig *config, unsigned number)
@@ -400,27 +604,26 @@ Generation *generation_new(App *app, const AppConfig *config, unsigned number)
     generation->app = app;
     generation->config = config;
     generation->number = number;
+    generation->outcome = RELOADED_FAILED;
     generation->memory.limit_bytes = config->memory_bytes;
     generation->handlers_last = &generation->handlers;
+    snprintf(generation->reason, sizeof generation->reason, "start");
     pthread_mutex_init(&generation->lock, NULL);
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&generation->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    bool ready =
-        find_main_file(generation, config->path) && (generation->L = lua_newstate(allocate, generation)) != NULL;
-    if (ready) {
-        lua_atpanic(generation->L, panic);
-        tasks_init(generation->L);
-        lua_gc(generation->L, LUA_GCGEN, 0, 0);
-    }
-    /* Signals stay open on that thread: what the script starts inherits them. Their handlers only write into a pipe. */
-    if (!ready || pthread_create(&generation->thread, NULL, generation_main, generation) != 0) {
-        free_all(generation);
-        return NULL;
-    }
-    return generation;
+    if (make_parts(generation)) return generation;
+    free_all(generation);
+    return NULL;
+}
+
+/* Signals stay open on that thread: what the script starts inherits them. Their handlers only write into a pipe. */
+bool generation_begin(Generation *generation)
+{
+    generation->begun = pthread_create(&generation->thread, NULL, generation_main, generation) == 0;
+    return generation->begun;
 }
 
 static void tell_slow_load(Generation *generation, int64_t ms)
@@ -463,6 +666,6 @@ void generation_abandon(Generation *generation)
 
 void generation_free(Generation *generation)
 {
-    pthread_join(generation->thread, NULL);
+    if (generation->begun) pthread_join(generation->thread, NULL);
     free_all(generation);
 }

@@ -15,12 +15,17 @@ Generation *generation_of(lua_State *L);
 const AppConfig *generation_config(const Generation *generation);
 App *generation_app(const Generation *generation);
 unsigned generation_number(const Generation *generation);
-bool generation_loading(const Generation *generation);       /* the main chunk is running: no connection yet */
-bool generation_stopping(const Generation *generation);      /* MESSAGE_STOP was taken */
-const char *generation_folder(const Generation *generation); /* the app's own folder: what `require` looks in first */
+bool generation_loading(const Generation *generation);         /* the main chunk is running: no connection yet */
+bool generation_stopping(const Generation *generation);        /* its end has begun */
+bool generation_retired(const Generation *generation);         /* another one has taken over */
+void generation_refuse_retired(lua_State *L, const char *who); /* raises if so: what is begun now would never happen */
+const char *generation_folder(const Generation *generation);   /* the app's own folder: what `require` looks in first */
 Slice generation_connection(
     const Generation
         *generation); /* what gw.info() tells, raw JSON; {"state":"stopped"} at first. Borrowed until the task waits */
+/* The bytes of gw.state to begin with, empty for none: what the generation before has at the border where it stops for this one; the first
+ * generation's are the saved ones. The first call waits for that border; raises if there will be none. Borrowed while the main chunk runs. */
+Slice generation_inherit(lua_State *L);
 int64_t generation_now_ms(void);            /* monotonic */
 int64_t generation_due_ms(int64_t wait_ms); /* when at least so long has passed; at once for 0 */
 
@@ -75,6 +80,7 @@ bool task_alive(lua_State *L, uint64_t task);
 typedef struct AppTimer AppTimer;
 struct AppTimer {
     HeapNode node;
+    bool alarm; /* of a task that waits: goes on in a generation that was replaced, where other timers stop */
     void (*fire)(lua_State *L,
                  AppTimer *timer); /* in a protected call on the main coroutine; starts a task, as a rule */
 };

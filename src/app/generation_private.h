@@ -1,5 +1,6 @@
-/* generation_private.h - what the files of a generation share: generation.c (the state and its thread), tasks.c (coroutines),
- * handlers.c (who listens to what), deliver.c (messages to handlers), timers.c. */
+/* generation_private.h - what the files of a generation share: generation.c (its thread and its loop), load.c (the main chunk),
+ * tasks.c (coroutines), handlers.c (who listens to what), deliver.c (messages to handlers), handover.c (what the next generation
+ * gets), takeover.c (how it gets it), timers.c. */
 #ifndef GATEHOUSE_APP_GENERATION_PRIVATE_H
 #define GATEHOUSE_APP_GENERATION_PRIVATE_H
 
@@ -16,11 +17,16 @@ typedef struct Delivery Delivery;
 
 /* --- handlers.c: a handler has a lane, or one lane for each key; what is in a lane runs in order -------------------------------- */
 
-/* An event that waits for its turn in a lane. */
+/* An event that waits for its turn in a lane. It is in the generation's list of all of them too, in the order of arrival: there those
+ * of one event stand side by side. */
 struct Delivery {
-    Delivery *next;
+    Delivery *next;            /* in the lane */
+    Delivery *older, *younger; /* of all; written under Generation.lock */
+    Handler *handler;
     Message *message;
     int payload_ref; /* LUA_NOREF: not decoded yet */
+    uint64_t arrival;
+    bool partial; /* another handler has begun with this event */
 };
 
 struct Lane {
@@ -28,7 +34,9 @@ struct Lane {
     Delivery *first, **last; /* last: where the next is linked; NULL while the lane is new */
     size_t waiting;
     unsigned running;
-    int key_ref;   /* keyed lanes: the key; LUA_NOREF otherwise */
+    int key_ref; /* keyed lanes: the key; LUA_NOREF otherwise */
+    uint64_t
+        held; /* while calls of it run on in a generation that was replaced: the name under which the next one waits for them */
     bool draining; /* is in the generation's list of lanes to look at */
     Lane *next_draining;
 };
@@ -36,14 +44,18 @@ struct Lane {
 struct Handler {
     Handler *next;
     uint64_t id;
-    size_t pattern_size;               /* of what has to be equal: without the '*' of a prefix */
-    bool prefix, removed, wants_event; /* wants_event: the function takes a second argument */
+    size_t pattern_size; /* of what has to be equal: without the '*' of a prefix */
+    atomic_bool removed;
+    bool prefix, wants_event; /* wants_event: the function takes a second argument */
     HandlerOptions options;
     int function_ref, key_ref, lanes_ref; /* lanes_ref: a table key -> Lane userdata, for keyed handlers */
     Lane lane;                            /* of handlers without a key, and of events whose key is nil */
-    size_t uses;    /* calls that run, events that wait; the handler is freed when it is removed and unused */
-    char label[96]; /* `agent (watch.lua:12)`; another thread may read it: see Generation.doing */
-    char pattern[]; /* as registered */
+    size_t uses; /* calls that run, events that wait; the handler is freed when it is removed and unused */
+    size_t name; /* while a hand-over is collected: its place there, from 1 on */
+    atomic_ullong handled, errors;  /* calls that ended, of them with an error */
+    atomic_size_t waiting, running; /* over all its lanes */
+    char label[96];                 /* `agent (watch.lua:12)`; another thread may read it: see Generation.doing */
+    char pattern[];                 /* as registered */
 };
 
 /* --- tasks.c ------------------------------------------------------------------------------------------------------------------- */
@@ -68,81 +80,155 @@ typedef enum {
     GENERATION_ENDED
 } GenerationState;
 
+/* What one generation leaves to the next: see handover.h. */
+typedef struct Handover Handover;
+
 struct Generation {
     App *app;
     const AppConfig *config;
     unsigned number;
+    Generation *next; /* in App.generations, as all up to `news` under App.lock */
+    ReloadKind kind;
+    char reason[128];      /* for @start and the log */
+    bool paused;           /* it stands at a border for an incoming one */
+    bool cancelled;        /* an incoming one that is not to take over */
+    bool waits_for_turn;   /* an incoming one that does nothing but wait for the draining one to end */
+    bool forces;           /* an incoming one that could not wait any longer for the border */
+    bool inherited;        /* `inheritance` is what it begins with */
+    bool ended;            /* its thread is about to end, or has */
+    int64_t load_due_ms;   /* an incoming one's time is over then */
+    ReloadOutcome outcome; /* of an incoming one that failed */
+    Buffer inheritance;
+    char pause_problem[1024]; /* why it cannot be replaced now */
+    Handover *handover;       /* while paused: what it would leave */
+
     char *folder; /* of the main file, for require */
     char *main_file;
     lua_State *L;
     Memory memory;
     Tasks tasks;
     Heap timers;
+    InboxEpoch epoch;
+    Inbox *mail; /* what is for it alone: from the generation beside it */
 
-    Handler *handlers, **handlers_last;
-    size_t delivering;     /* > 0: the list of handlers is being walked, nothing is freed from it */
-    bool handlers_removed; /* there is something to free */
+    Handler *handlers, **handlers_last; /* the list is changed under `lock` */
+    size_t delivering;                  /* > 0: the list of handlers is being walked, nothing is freed from it */
+    bool handlers_removed;              /* there is something to free */
+    bool announced;                     /* the port knows of its handlers */
     Lane *draining_first, **draining_last;
+    Delivery *oldest, *youngest; /* of all that wait; changed under `lock` */
+    uint64_t arrivals;
+    Handover *left;  /* what the generation before left, while it is being worked through; under `lock` */
+    Handover *holds; /* the calls of the generation before that it waits for */
+    int probation;   /* calls that are still looked at for a way back */
+    int failures;    /* of them */
 
     Message *connection; /* the last MESSAGE_CONNECTION */
+    bool starting;       /* an error now means that it does not follow */
     bool stopping;
-    bool closing; /* only finalizers of the script still run */
-    bool collect; /* memory ran out: collect garbage once the failed task is gone */
+    bool closing;  /* only finalizers of the script still run */
+    bool collect;  /* memory ran out: collect garbage once the failed task is gone */
+    bool restarts; /* and that was not enough: it has asked for a fresh state */
     int64_t stop_due_ms;
 
-    /* Read by other threads. */
+    /* Read and written by other threads. */
     _Atomic(const char *)
         doing;           /* label of the running handler or kind of task; NULL: idle. Its text is read under the lock */
     atomic_ullong steps; /* grows with every step into Lua: the same value twice with `doing` set is one long call */
     atomic_ullong handled, errors, dropped;
-    atomic_bool spoiled; /* what it wanted to keep could not be saved */
+    atomic_bool spoiled;         /* what it wanted to keep could not be saved */
+    atomic_bool attention;       /* there is mail, or somebody waits for it at the border */
+    atomic_bool pause_wanted;    /* … that */
+    atomic_bool retired;         /* another one has taken over */
+    atomic_bool condemned;       /* … by force: what runs here counts as failed */
+    atomic_bool holds_over;      /* nobody is left to tell that the calls of the generation before have ended */
+    _Atomic(Message *) handling; /* the reference of the message that it is busy with, for who takes over by force */
+    Message *taken;              /* that one, then: kept until it comes back */
+    int64_t loaded_ms;           /* wall clock */
 
     pthread_t thread;
-    pthread_mutex_t lock; /* of the two below; and no label is freed without it */
+    bool begun;           /* there is a thread */
+    pthread_mutex_t lock; /* of what says so above, and the two below; and no label is freed without it */
     pthread_cond_t changed;
     GenerationState state;
     bool go;
     char problem[4096];
 };
 
-/* Starts its thread, which loads the main chunk; generation_await_load waits for that. */
+/* A generation and, when `start` is called, its thread. The first one loads and waits for generation_go; one that follows takes over
+ * when it can. */
 Generation *generation_new(App *app, const AppConfig *config, unsigned number);
+bool generation_begin(Generation *generation);
 bool generation_await_load(Generation *generation, char *problem, size_t problem_size);
 void generation_go(Generation *generation);      /* begin to take from the inbox; or, if it failed to load, just end */
-void generation_free(Generation *generation);    /* joins the thread */
+void generation_free(Generation *generation);    /* joins the thread, if it has begun */
 void generation_abandon(Generation *generation); /* its thread does not come back: nobody will join it */
+void generation_post(Generation *generation, Message *message); /* into its mail; takes the reference. Any thread */
+void generation_look_up(Generation *generation); /* there is something for it beside the inbox. Any thread */
+
+#define GENERATION_MASK 0xffffu /* what is known of a generation's number on the other side of the thread border */
+
+/* eval.c */
+void eval_run(Generation *generation, const Message *message); /* MESSAGE_EVAL */
+void eval_ended(Generation *generation, lua_State *from, uint64_t token,
+                int results); /* its task; -1 results: it failed */
+
+/* load.c */
+bool load_find_main_file(Generation *generation,
+                         const char *path); /* sets folder and main_file; false without memory */
+bool load_run(Generation *generation);      /* the main chunk; false: why is in `problem` */
+void load_explain_memory(Generation *generation, Buffer *message);
+bool load_is_memory(const char *text); /* whether an error is the want of memory */
 
 /* A C function with `argument` as light userdata, in a protected call on the main coroutine; an error is logged and counted. */
 bool generation_protect(Generation *generation, lua_CFunction function, void *argument, const char *what);
+/* The same, and an error is only told. */
+bool generation_try(Generation *generation, lua_CFunction function, void *argument, char *problem, size_t problem_size);
 void generation_error(Generation *generation, const char *what, const char *traceback);
 void generation_doing(Generation *generation, const char *label); /* a step into Lua begins (NULL: ended) */
+void generation_collect(Generation *generation);                  /* garbage, after memory ran out */
+bool generation_replaced(const Generation *generation);           /* retired or condemned */
+bool generation_sent(const Generation *generation,
+                     const Message *response); /* whether it is an answer to its request */
 
 void tasks_init(lua_State *L);    /* of a new state: before the first coroutine is made */
 Task *task_acquire(lua_State *L); /* a task with an empty stack, running nothing; may raise */
 void task_begin(Generation *generation, Task *task, Lane *lane, const char *what,
                 int args); /* its stack: function, args. Steps into it */
 lua_State *task_stack(Task *task);
+void task_ask(Task *task, uint64_t token); /* its end is told to eval_ended */
 bool tasks_ready(const Generation *generation);
 void tasks_step(Generation *generation); /* runs what is ready now */
 size_t tasks_live(const Generation *generation);
-void tasks_cancel_all(Generation *generation);
+void tasks_cancel_all(Generation *generation,
+                      const char *error); /* `error`: the raw JSON object that their waits end with */
+void tasks_each_call(Generation *generation, void (*each)(void *context, Lane *lane),
+                     void *context); /* of a handler, that has not ended */
 bool task_answer(Generation *generation, lua_State *L,
                  const Message *message); /* a response; may raise. False: nobody waits */
 void tasks_free(Generation *generation);
 
 bool handler_matches(const Handler *handler, Slice name);
 void handler_release(Generation *generation, Handler *handler); /* one use fewer */
-void handlers_subscribe(Generation *generation);                /* tells the port what was registered while loading */
-void handlers_sweep(Generation *generation);                    /* frees removed ones, when nothing walks the list */
-void handlers_clear(Generation *generation);                    /* drops the events that wait for them, counted */
-void handlers_free(Generation *generation);                     /* before the state is closed */
+void handlers_announce(Generation *generation, bool wanted); /* tells the port of all of them, or that they are gone */
+/* A handler is found again in the next generation by its pattern and its place among those of that pattern. */
+unsigned handler_ordinal(const Generation *generation, const Handler *handler);
+Handler *handler_find(Generation *generation, const char *pattern, unsigned ordinal); /* NULL if there is none */
+void handlers_sweep(Generation *generation); /* frees removed ones, when nothing walks the list */
+void handlers_clear(Generation *generation); /* drops the events that wait for them, counted */
+void handlers_free(Generation *generation);  /* before the state is closed */
 
-void deliver_event(Generation *generation, Message *message); /* to all its handlers */
-void lane_ended(Generation *generation, Lane *lane);          /* a call of this lane ended */
+void deliver_event(Generation *generation, Message *message);                /* to all its handlers */
+void deliver_to(Generation *generation, Handler *handler, Message *message); /* to this one only */
+void lane_ended(Generation *generation, Lane *lane);                         /* a call of this lane ended */
 bool lanes_draining(const Generation *generation);
 void lanes_drain(Generation *generation);            /* starts what waits and may run */
-void lane_clear(Generation *generation, Lane *lane); /* drops what waits, counted */
+void lane_clear(Generation *generation, Lane *lane); /* drops what waits, counted unless another generation has it */
+Lane *lane_of_key(lua_State *L, Handler *handler);   /* of the key on top, popped; made if it is not there. May raise */
+void lane_hold(Generation *generation, Lane *lane, unsigned calls); /* so many calls run already, elsewhere */
+void lane_let_go(Generation *generation, Lane *lane);               /* one of them has ended */
 
 void timers_fire(Generation *generation);
+void timers_retire(Generation *generation); /* all but those of tasks that wait */
 
 #endif

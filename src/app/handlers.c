@@ -79,18 +79,21 @@ uint64_t handler_add(lua_State *L, Slice pattern, int index, int key_index, cons
 {
     Generation *generation = generation_of(L);
     if (generation->closing) luaL_error(L, "the app has ended: nothing is handled any more");
+    generation_refuse_retired(L, "a handler");
     index = lua_absindex(L, index);
     if (key_index) key_index = lua_absindex(L, key_index);
     Handler *handler = handler_new(L, pattern, options);
     if (!handler) luaL_error(L, "not enough memory for another handler");
     /* Linked first: if what follows raises, the list owns it, and as a removed one it is freed with the next sweep. */
+    describe(L, handler, index);
     handler->removed = generation->handlers_removed = true;
+    pthread_mutex_lock(&generation->lock);
     *generation->handlers_last = handler;
     generation->handlers_last = &handler->next;
+    pthread_mutex_unlock(&generation->lock);
     refer(L, handler, index, key_index);
-    describe(L, handler, index);
     handler->removed = false;
-    if (!generation_loading(generation)) tell_port(generation, handler, true);
+    if (generation->announced) tell_port(generation, handler, true);
     return handler->id;
 }
 
@@ -100,16 +103,35 @@ bool handler_remove(lua_State *L, uint64_t id)
     for (Handler *handler = generation->handlers; handler; handler = handler->next) {
         if (handler->id != id || handler->removed) continue;
         handler->removed = generation->handlers_removed = true;
-        if (!generation_loading(generation)) tell_port(generation, handler, false);
+        if (generation->announced) tell_port(generation, handler, false);
         return true;
     }
     return false;
 }
 
-void handlers_subscribe(Generation *generation)
+void handlers_announce(Generation *generation, bool wanted)
 {
+    if (generation->announced == wanted) return;
+    generation->announced = wanted;
     for (Handler *handler = generation->handlers; handler; handler = handler->next)
-        if (!handler->removed) tell_port(generation, handler, true);
+        if (!handler->removed) tell_port(generation, handler, wanted);
+}
+
+unsigned handler_ordinal(const Generation *generation, const Handler *handler)
+{
+    unsigned ordinal = 0;
+    for (const Handler *other = generation->handlers; other && other != handler; other = other->next)
+        ordinal += !other->removed && strcmp(other->pattern, handler->pattern) == 0;
+    return ordinal;
+}
+
+Handler *handler_find(Generation *generation, const char *pattern, unsigned ordinal)
+{
+    for (Handler *handler = generation->handlers; handler; handler = handler->next) {
+        if (handler->removed || strcmp(handler->pattern, pattern) != 0) continue;
+        if (ordinal-- == 0) return handler;
+    }
+    return NULL;
 }
 
 void handler_release(Generation *generation, Handler *handler)
@@ -123,9 +145,17 @@ static void handler_free(Generation *generation, Handler *handler)
     luaL_unref(generation->L, LUA_REGISTRYINDEX, handler->function_ref);
     luaL_unref(generation->L, LUA_REGISTRYINDEX, handler->key_ref);
     luaL_unref(generation->L, LUA_REGISTRYINDEX, handler->lanes_ref);
-    pthread_mutex_lock(&generation->lock);
     memory_resize(&generation->memory, handler, block_bytes(handler->pattern_size, handler->prefix), 0);
+}
+
+/* Nobody else reads its label, or the list, any more. */
+static void unlink_handler(Generation *generation, Handler **link)
+{
+    Handler *handler = *link;
+    pthread_mutex_lock(&generation->lock);
+    *link = handler->next;
     pthread_mutex_unlock(&generation->lock);
+    handler_free(generation, handler);
 }
 
 void handlers_sweep(Generation *generation)
@@ -134,13 +164,10 @@ void handlers_sweep(Generation *generation)
     generation->handlers_removed = false;
     Handler **link = &generation->handlers;
     while (*link) {
-        Handler *handler = *link;
-        if (handler->removed && handler->uses == 0) {
-            *link = handler->next;
-            handler_free(generation, handler);
-        } else {
-            link = &handler->next;
-        }
+        if ((*link)->removed && (*link)->uses == 0)
+            unlink_handler(generation, link);
+        else
+            link = &(*link)->next;
     }
     generation->handlers_last = link;
 }
@@ -169,10 +196,7 @@ void handlers_clear(Generation *generation)
 void handlers_free(Generation *generation)
 {
     handlers_clear(generation);
-    for (Handler *next, *handler = generation->handlers; handler; handler = next) {
-        next = handler->next;
-        handler_free(generation, handler);
-    }
-    generation->handlers = NULL;
+    while (generation->handlers)
+        unlink_handler(generation, &generation->handlers);
     generation->handlers_last = &generation->handlers;
 }

@@ -2,7 +2,12 @@
  *
  * A ring of message pointers under one mutex that is held for the copy of some pointers, never longer. The weight is kept in
  * atomics beside it: it covers more than the ring (what was taken and waits for its handler), and it is read on both sides
- * without the lock. A push signals only when the taker sleeps. */
+ * without the lock. A push signals only when the taker sleeps.
+ *
+ * `cursor` says in one word who the consumer is and which message is next: a claim is one compare-and-swap on it, which fails
+ * from the moment of a hand-over. What was copied by a peek is not touched before it is claimed.
+ *
+ *     cursor = epoch << 48 | index of the next message         index: counts all messages ever pushed */
 #include "app/inbox.h"
 
 #include <pthread.h>
@@ -10,6 +15,8 @@
 #include <time.h>
 
 #define RING_FIRST 64 /* slots; a power of two, as every later size */
+#define INDEX_BITS 48
+#define INDEX_MASK ((1ull << INDEX_BITS) - 1)
 
 struct Inbox {
     InboxLimits limits;
@@ -19,11 +26,13 @@ struct Inbox {
     pthread_mutex_t lock;
     pthread_cond_t arrived;
     Message **ring;
-    size_t mask, head, tail; /* head: next to take, tail: next free; both only grow */
-    bool sleeping;
-    uint64_t pushed, taken;
+    size_t mask;
+    atomic_ullong tail; /* index of the next free slot; written under the lock */
+    bool sleeping;      /* somebody may be waiting: a push has to signal */
+    bool woken;
     size_t peak_count, peak_bytes;
 
+    atomic_ullong cursor;
     atomic_size_t count, bytes; /* the weight */
     atomic_int waiting;         /* requests in flight */
     atomic_bool pressed;        /* was reported as under pressure, relieved has not followed yet */
@@ -58,33 +67,43 @@ Inbox *inbox_new(const InboxLimits *limits, void (*relieved)(void *context), voi
     return inbox;
 }
 
+static uint64_t next_index(const Inbox *inbox)
+{
+    return atomic_load(&inbox->cursor) & INDEX_MASK;
+}
+
+static Message **slot(const Inbox *inbox, uint64_t index)
+{
+    return &inbox->ring[index & inbox->mask];
+}
+
 void inbox_free(Inbox *inbox)
 {
     if (!inbox) return;
-    for (; inbox->head != inbox->tail; inbox->head++)
-        message_unref(inbox->ring[inbox->head & inbox->mask]);
+    for (uint64_t i = next_index(inbox); i != inbox->tail; i++)
+        message_unref(*slot(inbox, i));
     pthread_cond_destroy(&inbox->arrived);
     pthread_mutex_destroy(&inbox->lock);
     free(inbox->ring);
     free(inbox);
 }
 
+/* The consumer may claim meanwhile: then more is copied than is needed. */
 static bool ring_make_room(Inbox *inbox, size_t count)
 {
-    size_t used = inbox->tail - inbox->head, size = inbox->mask + 1;
+    uint64_t first = next_index(inbox), tail = inbox->tail;
+    size_t used = (size_t)(tail - first), size = inbox->mask + 1;
     if (used + count <= size) return true;
     size_t larger = size;
     while (larger < used + count)
         larger *= 2;
     Message **ring = malloc(larger * sizeof(Message *));
     if (!ring) return false;
-    for (size_t i = 0; i < used; i++)
-        ring[i] = inbox->ring[(inbox->head + i) & inbox->mask];
+    for (uint64_t i = first; i != tail; i++)
+        ring[i & (larger - 1)] = *slot(inbox, i);
     free(inbox->ring);
     inbox->ring = ring;
     inbox->mask = larger - 1;
-    inbox->head = 0;
-    inbox->tail = used;
     return true;
 }
 
@@ -106,41 +125,92 @@ bool inbox_push(Inbox *inbox, Message *const *messages, size_t count)
     bool room = ring_make_room(inbox, count);
     bool asleep = inbox->sleeping;
     if (room) {
+        uint64_t tail = inbox->tail;
         add_weight(inbox, count, bytes);
         for (size_t i = 0; i < count; i++)
-            inbox->ring[inbox->tail++ & inbox->mask] = messages[i];
-        inbox->pushed += count;
+            *slot(inbox, tail++) = messages[i];
+        atomic_store(&inbox->tail, tail);
         inbox->sleeping = false;
     }
     pthread_mutex_unlock(&inbox->lock);
-    if (room && asleep) pthread_cond_signal(&inbox->arrived);
+    if (room && asleep) pthread_cond_broadcast(&inbox->arrived);
     return room;
 }
 
-/* With the lock held: waits until there is a message, or `due_ms`. */
-static void wait_for_message(Inbox *inbox, int64_t due_ms)
+static bool is_consumer(const Inbox *inbox, InboxEpoch epoch)
+{
+    return atomic_load(&inbox->cursor) >> INDEX_BITS == epoch;
+}
+
+bool inbox_waits(const Inbox *inbox)
+{
+    return next_index(inbox) != atomic_load(&inbox->tail);
+}
+
+/* With the lock held: waits until there is a message or a reason to look up, or `due_ms`. Nobody resets `sleeping` on the way out: for a
+ * moment there can be two of us, and a signal too many does no harm. */
+static void wait_for_message(Inbox *inbox, InboxEpoch epoch, int64_t due_ms)
 {
     struct timespec due = {.tv_sec = (time_t)(due_ms / 1000), .tv_nsec = (long)(due_ms % 1000) * 1000000};
-    while (inbox->head == inbox->tail) {
+    while (!inbox_waits(inbox) && !inbox->woken && is_consumer(inbox, epoch)) {
         inbox->sleeping = true;
         if (due_ms == INT64_MAX)
             pthread_cond_wait(&inbox->arrived, &inbox->lock);
         else if (due_ms <= 0 || pthread_cond_timedwait(&inbox->arrived, &inbox->lock, &due) != 0)
             break;
     }
-    inbox->sleeping = false;
+}
+
+size_t inbox_peek(Inbox *inbox, InboxEpoch epoch, Message **messages, size_t room, int64_t due_ms)
+{
+    size_t count = 0;
+    pthread_mutex_lock(&inbox->lock);
+    wait_for_message(inbox, epoch, due_ms);
+    if (is_consumer(inbox, epoch)) {
+        inbox->woken = false;
+        for (uint64_t i = next_index(inbox); count < room && i != inbox->tail; i++)
+            messages[count++] = *slot(inbox, i);
+    }
+    pthread_mutex_unlock(&inbox->lock);
+    return count;
+}
+
+bool inbox_claim(Inbox *inbox, InboxEpoch epoch)
+{
+    unsigned long long seen = atomic_load_explicit(&inbox->cursor, memory_order_relaxed);
+    return seen >> INDEX_BITS == epoch && atomic_compare_exchange_strong(&inbox->cursor, &seen, seen + 1);
 }
 
 size_t inbox_take(Inbox *inbox, Message **messages, size_t room, int64_t due_ms)
 {
-    pthread_mutex_lock(&inbox->lock);
-    wait_for_message(inbox, due_ms);
-    size_t count = 0;
-    while (count < room && inbox->head != inbox->tail)
-        messages[count++] = inbox->ring[inbox->head++ & inbox->mask];
-    inbox->taken += count;
-    pthread_mutex_unlock(&inbox->lock);
+    InboxEpoch epoch = (InboxEpoch)(atomic_load(&inbox->cursor) >> INDEX_BITS);
+    size_t count = inbox_peek(inbox, epoch, messages, room, due_ms);
+    for (size_t i = 0; i < count; i++)
+        (void)inbox_claim(inbox, epoch);
     return count;
+}
+
+static void wake_all(Inbox *inbox)
+{
+    inbox->sleeping = false;
+    pthread_cond_broadcast(&inbox->arrived);
+}
+
+InboxEpoch inbox_hand_over(Inbox *inbox)
+{
+    pthread_mutex_lock(&inbox->lock);
+    unsigned long long seen = atomic_fetch_add(&inbox->cursor, 1ull << INDEX_BITS);
+    wake_all(inbox);
+    pthread_mutex_unlock(&inbox->lock);
+    return (InboxEpoch)((seen >> INDEX_BITS) + 1) & 0xffff;
+}
+
+void inbox_wake(Inbox *inbox)
+{
+    pthread_mutex_lock(&inbox->lock);
+    inbox->woken = true;
+    wake_all(inbox);
+    pthread_mutex_unlock(&inbox->lock);
 }
 
 static bool over(const Inbox *inbox, size_t bytes, size_t count)
@@ -206,7 +276,7 @@ void inbox_stats(Inbox *inbox, InboxStats *out)
                         .bytes = atomic_load(&inbox->bytes),
                         .peak_count = inbox->peak_count,
                         .peak_bytes = inbox->peak_bytes,
-                        .pushed = inbox->pushed,
-                        .taken = inbox->taken};
+                        .pushed = inbox->tail,
+                        .taken = next_index(inbox)};
     pthread_mutex_unlock(&inbox->lock);
 }

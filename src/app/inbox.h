@@ -1,7 +1,10 @@
 /* inbox.h - the bounded queue in front of an app, and the only thing it shares with the I/O thread.
  *
- * Many threads push, one (the app's current generation) takes. What is in it weighs bytes and counts; so does what was taken
- * but has to wait for its handler (inbox_charge). Two marks bound it:
+ * Many threads push, one consumer (the app's current generation) takes. It looks at what is next and claims each message before
+ * it begins with it. A hand-over makes somebody else the consumer: each message is claimed by exactly one of the two, whatever
+ * the old one is doing, and those that were not claimed belong to the new one.
+ *
+ * What is in it weighs bytes and counts; so does what was taken but has to wait for its handler (inbox_charge). Two marks bound it:
  *
  *     high water: the inbox is under pressure: the host stops reading from the gateway, until it has sunk below half of it.
  *                 While the app waits for a response, which arrives by that same road, reading goes on …
@@ -33,9 +36,28 @@ void inbox_free(Inbox *inbox); /* drops the references that are in it */
 /* Takes one reference of each message; wakes the taker once. Any thread. False without memory: then nothing was taken. */
 bool inbox_push(Inbox *inbox, Message *const *messages, size_t count);
 
-/* Moves up to `room` messages out, in order, and returns how many. Waits for the first until `due_ms` (monotonic; INT64_MAX: for
- * ever; a past time: not at all). They stay charged until inbox_release. */
+/* The names of consumers: 0 is the first. */
+typedef unsigned InboxEpoch;
+
+/* Copies up to `room` pointers of what is next, in order, and returns how many; none of them is claimed yet. Waits for the first
+ * until `due_ms` (monotonic; INT64_MAX: for ever; a past time: not at all) or inbox_wake. 0 at once for who is not the consumer. */
+size_t inbox_peek(Inbox *inbox, InboxEpoch epoch, Message **messages, size_t room, int64_t due_ms);
+
+/* The next message, the first that was not claimed, belongs to the caller from now on, with its reference; it stays charged until
+ * inbox_release. False: another is the consumer now, and what was peeked must not be touched. Without a lock. */
+bool inbox_claim(Inbox *inbox, InboxEpoch epoch);
+
+/* Peeks and claims, for the only consumer that there ever is. */
 size_t inbox_take(Inbox *inbox, Message **messages, size_t room, int64_t due_ms);
+
+/* Makes who gets this epoch the consumer. Any thread. */
+InboxEpoch inbox_hand_over(Inbox *inbox);
+
+/* Who waits in inbox_peek, or will wait next, comes back at once. Any thread. */
+void inbox_wake(Inbox *inbox);
+
+/* Whether something is in it that was not claimed. Any thread; without a lock. */
+bool inbox_waits(const Inbox *inbox);
 
 /* The weight of a message that was taken: released when it is handled; charged again for each handler it has to wait for. */
 void inbox_charge(Inbox *inbox, size_t bytes);

@@ -45,10 +45,11 @@ static Message *message_with_payload(MessageKind kind, Slice payload)
     return message;
 }
 
-Message *message_response(uint64_t token, bool ok, bool last, Slice body)
+Message *message_response(unsigned generation, uint64_t token, bool ok, bool last, Slice body)
 {
     Message *message = message_with_payload(MESSAGE_RESPONSE, body);
     if (!message) return NULL;
+    message->generation = generation;
     message->token = token;
     message->ok = ok;
     message->last = last;
@@ -58,6 +59,20 @@ Message *message_response(uint64_t token, bool ok, bool last, Slice body)
 Message *message_connection(Slice info)
 {
     return message_with_payload(MESSAGE_CONNECTION, info);
+}
+
+Message *message_eval(uint64_t token, Slice code)
+{
+    Message *message = message_with_payload(MESSAGE_EVAL, code);
+    if (message) message->token = token;
+    return message;
+}
+
+Message *message_lane(uint64_t lane)
+{
+    Message *message = message_new(MESSAGE_LANE, 0);
+    if (message) message->token = lane;
+    return message;
 }
 
 Message *message_stop(void)

@@ -11,6 +11,8 @@ typedef enum {
     MESSAGE_EVENT,      /* of the gateway, or of the host: then its name starts with '@' */
     MESSAGE_RESPONSE,   /* to a request of this app */
     MESSAGE_CONNECTION, /* what gw.info() tells from now on */
+    MESSAGE_EVAL,       /* a piece of Lua that an operator wants to see the result of */
+    MESSAGE_LANE,       /* from the replaced generation to the one that followed it: a call ended that it waits for */
     MESSAGE_STOP        /* the app is to end */
 } MessageKind;
 
@@ -21,12 +23,13 @@ typedef struct {
     size_t size_bytes; /* what it weighs in an inbox */
     Slice name;        /* EVENT */
     Slice
-        payload; /* raw JSON. EVENT: the payload, empty for none; RESPONSE: payload, or the error object; CONNECTION: the table */
+        payload; /* raw JSON. EVENT: the payload, empty for none; RESPONSE: payload, or the error object; CONNECTION: the table; EVAL: Lua */
     Slice state_version; /* EVENT: raw JSON, empty if absent */
     int64_t seq;         /* EVENT: -1 if absent */
     int64_t received_ms; /* EVENT: wall clock, for people */
     unsigned connection; /* EVENT: 1, 2, … */
-    uint64_t token;      /* RESPONSE: of the request */
+    uint64_t token;      /* RESPONSE: of the request; EVAL: of who asked; LANE: which */
+    unsigned generation; /* RESPONSE: which generation sent the request */
     bool ok, last;       /* RESPONSE: last is false for the first of two */
 } Message;
 
@@ -38,8 +41,10 @@ typedef struct {
 
 /* All copy what they are given, hold one reference for the caller, and return NULL if there is no memory. */
 Message *message_event(const EventFields *fields);
-Message *message_response(uint64_t token, bool ok, bool last, Slice body);
+Message *message_response(unsigned generation, uint64_t token, bool ok, bool last, Slice body);
 Message *message_connection(Slice info);
+Message *message_eval(uint64_t token, Slice code);
+Message *message_lane(uint64_t lane);
 Message *message_stop(void);
 
 Message *message_ref(Message *message); /* any thread; returns the message */

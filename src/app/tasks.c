@@ -37,12 +37,18 @@ struct Task {
     int args;         /* values for the next step, on its stack */
     AppTimer alarm;
     Lane *lane;       /* of a handler's call; NULL otherwise */
+    uint64_t asked;   /* by whom, if somebody waits for its results; 0: nobody */
     const char *what; /* label for messages */
 };
 
 lua_State *task_stack(Task *task)
 {
     return task->L;
+}
+
+void task_ask(Task *task, uint64_t token)
+{
+    task->asked = token;
 }
 
 /* The task that a coroutine belongs to is noted in the space that Lua keeps for its host in front of each. A coroutine of the script
@@ -117,6 +123,7 @@ static Task *task_new(lua_State *L, Tasks *tasks)
     task->slot = tasks->count;
     task->thread_ref = task->accepted_ref = LUA_NOREF;
     task->alarm.fire = alarm_fires;
+    task->alarm.alarm = true;
     tasks->slots[tasks->count++] = task;
     return task;
 }
@@ -162,6 +169,7 @@ static void release(Generation *generation, Task *task)
     task->id = task->wait = 0;
     task->yielded = task->cancelled = task->ready = false;
     task->lane = NULL;
+    task->asked = 0;
     lua_settop(task->L, 0);
     if (tasks->idle_count >= IDLE_TASKS) drop_coroutine(generation, task);
     tasks->live_count--;
@@ -205,18 +213,27 @@ static void forget_wait(Generation *generation, Task *task)
     task->yielded = false;
 }
 
-static void task_ended(Generation *generation, Task *task, bool failed)
+static void count_call(Generation *generation, Handler *handler, bool failed)
+{
+    atomic_fetch_add_explicit(&generation->handled, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&handler->handled, 1, memory_order_relaxed);
+    if (failed) atomic_fetch_add_explicit(&handler->errors, 1, memory_order_relaxed);
+}
+
+/* `results`: on its stack; -1: it failed. */
+static void task_ended(Generation *generation, Task *task, int results)
 {
     Lane *lane = task->lane;
+    bool failed = results < 0;
     forget_wait(generation, task);
+    if (task->asked) eval_ended(generation, task->L, task->asked, results);
+    if (lane) count_call(generation, lane->handler, failed && !task->cancelled);
     if (failed) {
-        if (!task->cancelled) generation_protect(generation, report_failure, task, task->what);
+        if (!task->cancelled && !task->asked) generation_protect(generation, report_failure, task, task->what);
         lua_resetthread(task->L);
     }
     release(generation, task);
-    if (!lane) return;
-    atomic_fetch_add_explicit(&generation->handled, 1, memory_order_relaxed);
-    lane_ended(generation, lane);
+    if (lane) lane_ended(generation, lane);
 }
 
 static void step(Generation *generation, Task *task, int args)
@@ -227,7 +244,7 @@ static void step(Generation *generation, Task *task, int args)
     DoorResult result = door_resume(task->L, generation->L, args, &results);
     generation_doing(generation, NULL);
     generation->tasks.running = NULL;
-    if (result != DOOR_WAITS || !task->yielded) task_ended(generation, task, result != DOOR_ENDED);
+    if (result != DOOR_WAITS || !task->yielded) task_ended(generation, task, result == DOOR_ENDED ? results : -1);
 }
 
 void task_begin(Generation *generation, Task *task, Lane *lane, const char *what, int args)
@@ -354,16 +371,17 @@ bool task_alive(lua_State *L, uint64_t task)
 
 #define CANCELLED "{\"code\":\"CANCELLED\",\"message\":\"the task was cancelled\"}"
 
-/* Ends the wait of `task`, if it waits, with nil and an error. May raise. */
-static void cancel_wait(Generation *generation, lua_State *L, Task *task)
+/* Ends the wait of `task`, if it waits, with nil and the error, raw JSON. May raise. */
+static void cancel_wait(Generation *generation, lua_State *L, Task *task, const char *error)
 {
     const AppConfig *config = generation->config;
     if (!task->yielded) return;
     uint64_t wait = task->wait;
     bool asked = task->kind == WAIT_RESPONSE;
     lua_pushnil(L);
-    config->bindings.push_error(L, slice_of(CANCELLED));
-    if (task_wake(L, wait, 2) && asked) config->port.cancel(config->port.context, generation->app, wait);
+    config->bindings.push_error(L, slice_of(error));
+    if (task_wake(L, wait, 2) && asked)
+        config->port.cancel(config->port.context, generation->app, generation->number, wait);
 }
 
 bool task_cancel(lua_State *L, uint64_t id)
@@ -371,24 +389,39 @@ bool task_cancel(lua_State *L, uint64_t id)
     Generation *generation = generation_of(L);
     Task *task = find_task(&generation->tasks, id);
     if (!task) return false;
-    cancel_wait(generation, L, task);
+    cancel_wait(generation, L, task, CANCELLED);
     task->cancelled = true;
     return true;
 }
 
-/* Stack: task */
+typedef struct {
+    Task *task;
+    const char *error;
+} Cancel;
+
+/* Stack: cancel */
 static int cancel_one(lua_State *L)
 {
-    Task *task = lua_touserdata(L, 1);
-    task->cancelled = task->id != 0; /* a loop of waits ends at the next one, and does not use up the time to stop */
-    cancel_wait(generation_of(L), L, task);
+    const Cancel *cancel = lua_touserdata(L, 1);
+    cancel->task->cancelled = cancel->task->id != 0; /* a loop of waits ends at the next one */
+    cancel_wait(generation_of(L), L, cancel->task, cancel->error);
     return 0;
 }
 
-void tasks_cancel_all(Generation *generation)
+void tasks_cancel_all(Generation *generation, const char *error)
 {
-    for (size_t i = 0; i < generation->tasks.count; i++)
-        generation_protect(generation, cancel_one, generation->tasks.slots[i], "stopping");
+    for (size_t i = 0; i < generation->tasks.count; i++) {
+        Cancel cancel = {generation->tasks.slots[i], error};
+        generation_protect(generation, cancel_one, &cancel, "stopping");
+    }
+}
+
+void tasks_each_call(Generation *generation, void (*each)(void *context, Lane *lane), void *context)
+{
+    for (size_t i = 0; i < generation->tasks.count; i++) {
+        const Task *task = generation->tasks.slots[i];
+        if (task->id && task->lane) each(context, task->lane);
+    }
 }
 
 /* --- responses -------------------------------------------------------------------------------------------------------------- */

@@ -5,6 +5,7 @@
 
 void app_timer_set(lua_State *L, AppTimer *timer, int64_t due_ms)
 {
+    if (!timer->alarm) generation_refuse_retired(L, "a timer");
     if (!heap_add(&generation_of(L)->timers, &timer->node, due_ms)) luaL_error(L, "not enough memory for a timer");
 }
 
@@ -27,4 +28,18 @@ void timers_fire(Generation *generation)
     int64_t now_ms = generation_now_ms();
     for (HeapNode *node; (node = heap_pop_due(&generation->timers, now_ms));)
         generation_protect(generation, fire, HEAP_OWNER(node, AppTimer, node), "a timer");
+}
+
+/* The heap is emptied and filled anew with what stays; an alarm that finds no room there rings now. */
+void timers_retire(Generation *generation)
+{
+    Heap kept = {0};
+    for (HeapNode *node; (node = heap_first(&generation->timers));) {
+        AppTimer *timer = HEAP_OWNER(node, AppTimer, node);
+        int64_t due_ms = node->due_ms;
+        heap_remove(&generation->timers, node);
+        if (timer->alarm && !heap_add(&kept, node, due_ms)) generation_protect(generation, fire, timer, "a timer");
+    }
+    heap_free(&generation->timers);
+    generation->timers = kept;
 }

@@ -64,6 +64,7 @@ static void on_hangup(void *context)
     } else {
         log_print(run->context.log, LOG_ERROR, NULL, "SIGHUP: %s; the old secrets stay", problem);
     }
+    (void)host_reload(run->host, NULL, "SIGHUP", NULL, NULL);
 }
 
 static int add_apps(Run *run)
@@ -145,7 +146,7 @@ const Command command_run = {
     .details = "APP is a script, a folder with init.lua, or the name of an app in gatehouse.lua; without any,\n"
                "all apps in gatehouse.lua are run. An app is named after its file or folder.\n\n"
                "The token comes from OPENCLAW_GATEWAY_TOKEN or --token-file. SIGINT and SIGTERM stop, a second one\n"
-               "at once; SIGHUP reads the token file again and connects at once.\n",
+               "at once; SIGHUP reads the token file again, connects at once, and reloads all apps.\n",
     .shared = &connection_options,
     .run = run_main,
 };

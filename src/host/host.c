@@ -151,6 +151,7 @@ Host *host_new(Loop *loop, Log *log, const HostSink *sink)
     host->watch = (LoopTimer){.fire = host_watch, .context = host};
     host->limit = (LoopTimer){.fire = stop_limit, .context = host};
     host->finish = (LoopSoon){.run = finish, .context = host};
+    host->answer = (LoopSoon){.run = host_answer_asked, .context = host};
     loop_on_turn_end(loop, &host->turn);
     return host;
 }
@@ -163,6 +164,7 @@ void host_free(Host *host)
     (void)loop_timer_set(host->loop, &host->watch, HEAP_NEVER);
     (void)loop_timer_set(host->loop, &host->limit, HEAP_NEVER);
     loop_not_soon(host->loop, &host->finish);
+    loop_not_soon(host->loop, &host->answer);
     loop_off_turn_end(host->loop, &host->turn);
     client_free(host->client);
     host->client = NULL;
@@ -174,6 +176,8 @@ void host_free(Host *host)
             continue;
         }
         app->app = NULL;
+        host_reloads_end(app);
+        host_evals_end(app);
         if (app->started && !app->has_ended) all_back = false;
     }
     if (!all_back) return; /* a thread, or work that one has posted, still points at us; the process is about to end */
@@ -183,6 +187,7 @@ void host_free(Host *host)
     router_free(host->router);
     host_free_answers(host->answers);
     host_free_answers(host->owed);
+    host_asked_free(host->asked);
     buffer_free(&host->name);
     free(host->apps);
     free(host);
@@ -298,6 +303,8 @@ static bool all_ended(const Host *host)
 void host_app_ended(HostApp *app)
 {
     app->has_ended = true;
+    host_reloads_end(app);
+    host_evals_end(app);
     if (app->app && !app_ended_well(app->app)) app->host->stats.spoiled++; /* NULL: host_free was before */
     if (app->host->state == HOST_STOPPING && all_ended(app->host)) close_connection(app->host);
 }

@@ -45,6 +45,17 @@ void host_stop(Host *host);
 /* Pushes an event of the host's own to the apps that subscribed: `name` begins with '@'. */
 void host_event(Host *host, const char *name, Slice payload);
 
+/* How a question to the host ends: once, on the I/O thread, never inside the call that asked. `text` is for people, of several lines perhaps
+ * (a traceback), and is valid during the call. */
+typedef void HostDone(void *context, bool ok, Slice text);
+
+/* Loads the next generation of the app `name`, or of all (NULL). `done` may be NULL. What happened is in the log too. False without memory: then
+ * nothing was done. */
+bool host_reload(Host *host, const char *name, const char *reason, HostDone *done, void *context);
+
+/* Runs a piece of Lua in the app, behind the messages that wait for it; `text` is what a REPL prints. False as above. */
+bool host_eval(Host *host, const char *name, Slice code, HostDone *done, void *context);
+
 /* Calls `each` with every pattern that the app subscribed to, in no order. */
 void host_patterns(Host *host, const App *app, void (*each)(void *context, Slice pattern), void *context);
 

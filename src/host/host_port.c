@@ -14,11 +14,12 @@
 typedef struct {
     LoopWork work;
     HostApp *app;
+    unsigned generation;
     uint64_t token;
     AppRequest request; /* its method is in `text` */
     HostAnswer *answer; /* NULL: no request */
     bool full;          /* it is to be refused: too much is on the way already */
-    bool wanted;
+    bool wanted;        /* of a subscription; of an evaluation: it went well */
     size_t size;
     char text[];
 } Post;
@@ -46,6 +47,22 @@ static Post *post_of(LoopWork *work)
     "{\"code\":\"QUEUE_FULL\",\"message\":\"the app asks faster than the host takes it\",\"sent\":false}"
 #define ANSWER_LOST "{\"code\":\"NO_MEMORY\",\"message\":\"there was no memory for the answer\",\"sent\":true}"
 
+/* The session's owner of a request: the app's number, and in the upper half what the thread border keeps of its generation's. */
+static unsigned owner_of(const Post *post)
+{
+    return (unsigned)post->app->number | post->generation << 16;
+}
+
+static int number_of(unsigned owner)
+{
+    return (int)(owner & 0xffff);
+}
+
+static unsigned generation_of(unsigned owner)
+{
+    return owner >> 16;
+}
+
 static void put_in_stock(HostAnswer **stock, HostAnswer *answer)
 {
     answer->next = *stock;
@@ -69,8 +86,10 @@ void host_free_answers(HostAnswer *stock)
 bool host_pay_answers(Host *host)
 {
     while (host->owed) {
-        Message *message = message_response(host->owed->token, false, true, slice_of(ANSWER_LOST));
-        if (!message || !router_push(host->router, host->owed->number, message)) return false;
+        const HostAnswer *owed = host->owed;
+        Message *message =
+            message_response(generation_of(owed->owner), owed->token, false, true, slice_of(ANSWER_LOST));
+        if (!message || !router_push(host->router, number_of(owed->owner), message)) return false;
         free(take_from_stock(&host->owed));
     }
     return true;
@@ -80,25 +99,24 @@ void host_reply(void *context, const SessionReply *reply)
 {
     Host *host = context;
     Slice body = reply->ok ? reply->payload : reply->error;
-    Message *message = message_response(reply->token, reply->ok, reply->last, body);
+    Message *message = message_response(generation_of(reply->owner), reply->token, reply->ok, reply->last, body);
 
     host->stats.replies++;
-    bool pushed = router_push(host->router, (int)reply->owner, message);
+    bool pushed = router_push(host->router, number_of(reply->owner), message);
     if (!reply->last) return;
     HostAnswer *answer = take_from_stock(&host->answers); /* each request that was taken has put one in */
     if (pushed) {
         free(answer);
         return;
     }
-    answer->number = (int)reply->owner;
+    answer->owner = reply->owner;
     answer->token = reply->token;
     put_in_stock(&host->owed, answer);
 }
 
 static void refuse(const Post *post, const char *error)
 {
-    SessionReply reply = {
-        .owner = (unsigned)post->app->number, .token = post->token, .last = true, .error = slice_of(error)};
+    SessionReply reply = {.owner = owner_of(post), .token = post->token, .last = true, .error = slice_of(error)};
     host_reply(post->app->host, &reply);
 }
 
@@ -120,7 +138,7 @@ static void run_request(LoopWork *work)
     if (post->full) {
         refuse(post, OUTBOX_FULL);
     } else if (host->client) {
-        SessionRequest forward = {.owner = (unsigned)post->app->number,
+        SessionRequest forward = {.owner = owner_of(post),
                                   .token = post->token,
                                   .method = slice_make(post->text, post->size),
                                   .params = buffer_take(&request->params),
@@ -149,6 +167,7 @@ static bool port_request(void *context, App *app, uint64_t token, AppRequest *re
         free(answer);
         return false;
     }
+    post->generation = request->generation & 0xffff;
     post->token = token;
     post->answer = answer;
     post->request = *request;
@@ -165,18 +184,19 @@ static void run_cancel(LoopWork *work)
     Post *post = post_of(work);
     Client *client = post->app->host->client;
 
-    if (client) client_cancel(client, (unsigned)post->app->number, post->token);
+    if (client) client_cancel(client, owner_of(post), post->token);
     free(post);
 }
 
 /* Without memory the request just runs to its own end, and its answer is dropped. */
-static void port_cancel(void *context, App *app, uint64_t token)
+static void port_cancel(void *context, App *app, unsigned generation, uint64_t token)
 {
     HostApp *host_app = context;
     Post *post = post_new(host_app, run_cancel, (Slice){0});
 
     (void)app;
     if (!post) return;
+    post->generation = generation & 0xffff;
     post->token = token;
     loop_post(host_app->host->loop, &post->work);
 }
@@ -263,8 +283,46 @@ static void port_ended(void *context, App *app)
     loop_post(host_app->host->loop, &host_app->ended);
 }
 
+static void run_news(LoopWork *work)
+{
+    HostApp *app = HEAP_OWNER(work, HostApp, news);
+
+    atomic_store(&app->news_posted, false);
+    host_app_news(app);
+}
+
+static void port_news(void *context, App *app)
+{
+    HostApp *host_app = context;
+
+    (void)app;
+    if (!atomic_exchange(&host_app->news_posted, true)) loop_post(host_app->host->loop, &host_app->news);
+}
+
+static void run_evaluated(LoopWork *work)
+{
+    Post *post = post_of(work);
+
+    host_evaluated(post->app, post->token, post->wanted, slice_make(post->text, post->size));
+    free(post);
+}
+
+/* Without memory it is as if it had not come to an end: who asked is told when the app stops. */
+static void port_evaluated(void *context, App *app, uint64_t token, bool ok, Slice text)
+{
+    HostApp *host_app = context;
+    Post *post = post_new(host_app, run_evaluated, text);
+
+    (void)app;
+    if (!post) return;
+    post->token = token;
+    post->wanted = ok;
+    loop_post(host_app->host->loop, &post->work);
+}
+
 AppPort host_port(HostApp *app)
 {
+    app->news.run = run_news;
     app->relief.run = run_relief;
     app->ended.run = run_ended;
     return (AppPort){.context = app,
@@ -274,5 +332,7 @@ AppPort host_port(HostApp *app)
                      .log = port_log,
                      .logs = port_logs,
                      .relieved = port_relieved,
-                     .ended = port_ended};
+                     .ended = port_ended,
+                     .news = port_news,
+                     .evaluated = port_evaluated};
 }

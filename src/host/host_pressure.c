@@ -147,8 +147,10 @@ void host_watch(void *context)
         HostApp *app = host->apps[i];
         AppStatus status;
         if (app->has_ended) continue;
+        app_tidy(app->app, now_ms);
+        host_app_news(app);
         app_status(app->app, now_ms, &status);
-        if (*status.running || status.inbox.count > 0) work_left = true;
+        if (*status.running || status.inbox.count > 0 || status.incoming) work_left = true;
         bool still = stands_still(app, &status, now_ms);
         bool stays = *status.running && status.busy_ms >= HOST_STUCK_MS;
         if (app->stuck && !app->waits && !stays) recovered(app);

@@ -17,17 +17,22 @@
 typedef struct HostAnswer HostAnswer;
 struct HostAnswer {
     HostAnswer *next;
-    uint64_t token; /* while it is owed: whose, and of which request */
-    int number;
+    uint64_t token; /* while it is owed: of which request */
+    unsigned owner; /* and whose */
 };
+
+/* Who waits for a reload, of one app or of all, or for a piece of Lua to be evaluated. */
+typedef struct HostAsked HostAsked;
+typedef struct HostWaiter HostWaiter;
+typedef struct HostEval HostEval;
 
 /* An app and what the host knows of it. The app's thread uses the fields up to `ended`, and those only through posted work. */
 typedef struct {
     Host *host;
     App *app;
-    int number;             /* in the router; the owner of its requests in the session */
-    LoopWork relief, ended; /* posted by the app's thread */
-    atomic_bool relief_posted;
+    int number;                   /* in the router; the owner of its requests in the session */
+    LoopWork relief, ended, news; /* posted by the app's threads */
+    atomic_bool relief_posted, news_posted;
     atomic_size_t outbox_bytes; /* of requests on the way to the I/O thread */
     atomic_bool awaited;        /* the I/O thread stands still until the app's has loaded or ended: it need not post */
     bool presses;               /* its inbox is over its mark: the link is paused */
@@ -35,6 +40,14 @@ typedef struct {
     bool waits;       /* while stuck: its handlers wait, none runs; it is back when its inbox has sunk */
     uint64_t handled; /* handler calls that had ended at progress_ms, or when it began to press after that */
     int64_t progress_ms;
+    HostWaiter *waiting; /* for the load that runs */
+    HostWaiter *later;   /* for the next one */
+    bool loads;          /* a load runs */
+    bool wants;          /* another one is to follow */
+    ReloadKind kind;     /* … of this kind, for this reason */
+    char reason[128];
+    char last_failure[4096]; /* of a reload; empty when the last one was well */
+    HostEval *evals;
     bool started;
     bool has_ended;              /* its last work was run here: nothing that is still posted points at it */
     LogLimit slow, holds, loses; /* lines about it */
@@ -55,8 +68,11 @@ struct Host {
     int app_count;
     HostAnswer *answers; /* one for each request that is not answered yet */
     HostAnswer *owed;    /* there was no memory for their answers */
-    int pressing;        /* apps under pressure */
-    bool clean;          /* no app was left behind */
+    HostAsked *asked;    /* that were not answered yet */
+    LoopSoon answer;
+    uint64_t last_eval;
+    int pressing; /* apps under pressure */
+    bool clean;   /* no app was left behind */
     int64_t paused_since_ms;
     unsigned connection; /* of the events that come now */
     int64_t wall_ms;     /* of this turn's first event; 0: none yet */
@@ -84,6 +100,17 @@ void host_relieved(HostApp *app);
 void host_watch(void *context); /* of the timer */
 void host_arm_watch(Host *host);
 void host_release_all(Host *host);
+
+/* host_reload.c: the next generation. */
+void host_app_news(HostApp *app);
+void host_want_reload(HostApp *app, ReloadKind kind, const char *reason); /* nobody waits for it */
+void host_reloads_end(HostApp *app);                                      /* it has ended: who still waits is told */
+void host_answer_asked(void *context);                                    /* of Host.answer */
+void host_asked_free(HostAsked *asked);
+
+/* host_eval.c */
+void host_evaluated(HostApp *app, uint64_t token, bool ok, Slice text);
+void host_evals_end(HostApp *app); /* the same */
 
 /* host_counters.c: what was counted, into the log. */
 void host_tell_counters(const Host *host);

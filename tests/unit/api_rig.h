@@ -77,10 +77,11 @@ static inline bool rig_request(void *context, App *app, uint64_t token, AppReque
     return true;
 }
 
-static inline void rig_cancel(void *context, App *app, uint64_t token)
+static inline void rig_cancel(void *context, App *app, unsigned generation, uint64_t token)
 {
     Rig *rig = context;
     (void)app;
+    (void)generation;
     pthread_mutex_lock(&rig->lock);
     for (size_t i = 0; i < rig->request_count; i++)
         if (rig->requests[i].token == token) rig->requests[i].cancelled = true;
@@ -113,6 +114,12 @@ static inline bool rig_logs(void *context, LogLevel level)
 }
 
 static inline void rig_relieved(void *context, App *app)
+{
+    (void)context;
+    (void)app;
+}
+
+static inline void rig_news(void *context, App *app)
 {
     (void)context;
     (void)app;
@@ -190,7 +197,8 @@ static inline bool rig_load(Rig *rig, const char *text)
         .memory_bytes = rig->memory_bytes,
         .dry_run = rig->dry_run,
         .stop_ms = rig->stop_ms,
-        .port = {rig, rig_request, rig_cancel, rig_subscribe, rig_log, rig_logs, rig_relieved, rig_app_ended},
+        .port = {rig, rig_request, rig_cancel, rig_subscribe, rig_log, rig_logs, rig_relieved, rig_app_ended, rig_news,
+                 NULL},
         .bindings = rig->bindings,
     };
     rig->ended = false;
@@ -289,7 +297,7 @@ static inline void rig_event(Rig *rig, const char *name, const char *payload)
 
 static inline void rig_answer(Rig *rig, const RigRequest *request, bool ok, bool last, const char *body)
 {
-    rig_push(rig, message_response(request->token, ok, last, slice_of(body)));
+    rig_push(rig, message_response(1, request->token, ok, last, slice_of(body)));
 }
 
 static inline size_t rig_count(const Rig *rig, const char *text)

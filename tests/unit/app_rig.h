@@ -29,7 +29,8 @@ typedef struct {
     char errors[8192];     /* messages logged as errors */
     uint64_t requests[64]; /* tokens, in order */
     size_t request_count, cancel_count, subscriptions;
-    int reliefs;
+    int reliefs, news;
+    int hanging, freed; /* calls of hang() that have begun; that may end */
     bool ended;
 } World;
 
@@ -58,10 +59,11 @@ static inline bool world_request(void *context, App *app, uint64_t token, AppReq
     return true;
 }
 
-static inline void world_cancel(void *context, App *app, uint64_t token)
+static inline void world_cancel(void *context, App *app, unsigned generation, uint64_t token)
 {
     World *world = context;
     (void)app;
+    (void)generation;
     (void)token;
     pthread_mutex_lock(&world->lock);
     world->cancel_count++;
@@ -112,6 +114,23 @@ static inline void world_ended(void *context, App *app)
     pthread_mutex_lock(&world->lock);
     world->ended = true;
     changed(world);
+}
+
+static inline void world_news(void *context, App *app)
+{
+    World *world = context;
+    (void)app;
+    pthread_mutex_lock(&world->lock);
+    world->news++;
+    changed(world);
+}
+
+static inline void world_evaluated(void *context, App *app, uint64_t token, bool ok, Slice text)
+{
+    char line[512];
+    (void)app;
+    snprintf(line, sizeof line, "eval%d:%s:%.*s", (int)token, ok ? "ok" : "failed", SLICE_ARGS(text));
+    note(context, line);
 }
 
 /* Waits until `done` says so; fails with what is there otherwise. */
@@ -222,6 +241,33 @@ static inline int lua_cancel(lua_State *L)
     return 1;
 }
 
+/* inherit() -> text */
+static inline int lua_inherit(lua_State *L)
+{
+    Slice text = generation_inherit(L);
+    lua_pushlstring(L, text.data, text.size);
+    return 1;
+}
+
+/* hang(): a call that nothing interrupts; the test ends the first of them with unhang. */
+static inline int lua_hang(lua_State *L)
+{
+    World *world = world_of(L);
+    pthread_mutex_lock(&world->lock);
+    int number = ++world->hanging;
+    while (world->freed < number)
+        pthread_cond_wait(&world->changed, &world->lock);
+    pthread_mutex_unlock(&world->lock);
+    return 0;
+}
+
+static inline void unhang(World *world)
+{
+    pthread_mutex_lock(&world->lock);
+    world->freed++;
+    changed(world);
+}
+
 static inline void open_bindings(lua_State *L)
 {
     luaL_openlibs(L);
@@ -232,6 +278,8 @@ static inline void open_bindings(lua_State *L)
     lua_register(L, "sleep", lua_sleep);
     lua_register(L, "spawn", lua_spawn);
     lua_register(L, "cancel", lua_cancel);
+    lua_register(L, "inherit", lua_inherit);
+    lua_register(L, "hang", lua_hang);
 }
 
 static inline bool push_json(lua_State *L, Slice text, const char **problem)
@@ -250,9 +298,29 @@ static inline void push_error(lua_State *L, Slice error)
     lua_pushlstring(L, error.data, error.size);
 }
 
-static inline void close_bindings(lua_State *L)
+static inline void save_bindings(lua_State *L, Buffer *out)
 {
-    note(world_of(L), "closed");
+    lua_getglobal(L, "state");
+    size_t size;
+    const char *text = luaL_tolstring(L, -1, &size);
+    buffer_append_slice(out, slice_make(text, size));
+    note(world_of(L), "saved");
+}
+
+static inline void retire_bindings(lua_State *L)
+{
+    note(world_of(L), "retired");
+}
+
+static inline void show_bindings(lua_State *L, int from, Buffer *out)
+{
+    for (; from <= lua_gettop(L); from++) {
+        size_t size;
+        const char *text = luaL_tolstring(L, from, &size);
+        buffer_append_slice(out, slice_make(text, size));
+        buffer_append_char(out, ' ');
+        lua_pop(L, 1);
+    }
 }
 
 /* --- one app under test ----------------------------------------------------------------------------------------------------------- */
@@ -273,23 +341,31 @@ static inline void bench_write(Bench *bench, const char *script)
     close(fd);
 }
 
-static inline bool bench_load(Bench *bench, const char *script, size_t memory_bytes, InboxLimits limits)
+static inline bool bench_load_with(Bench *bench, const char *script, AppConfig config)
 {
     *bench = (Bench){.world = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER}};
     bench_write(bench, script);
-    AppConfig config = {
+    AppConfig whole = {
         .name = "test",
         .path = bench->path,
-        .memory_bytes = memory_bytes,
+        .memory_bytes = config.memory_bytes,
         .stop_ms = 2000,
-        .inbox = limits,
+        .grace_ms = config.grace_ms,
+        .load_ms = config.load_ms,
+        .cpu_ms = config.cpu_ms,
+        .inbox = config.inbox,
         .port = {&bench->world, world_request, world_cancel, world_subscribe, world_log, world_logs, world_relieved,
-                 world_ended},
-        .bindings = {open_bindings, push_json, push_error, close_bindings},
+                 world_ended, world_news, world_evaluated},
+        .bindings = {open_bindings, push_json, push_error, save_bindings, retire_bindings, show_bindings},
     };
-    bench->app = app_new(&config, bench->problem, sizeof bench->problem);
+    bench->app = app_new(&whole, bench->problem, sizeof bench->problem);
     assert_non_null(bench->app);
     return app_load(bench->app, bench->problem, sizeof bench->problem);
+}
+
+static inline bool bench_load(Bench *bench, const char *script, size_t memory_bytes, InboxLimits limits)
+{
+    return bench_load_with(bench, script, (AppConfig){.memory_bytes = memory_bytes, .inbox = limits});
 }
 
 static inline void bench_start(Bench *bench, const char *script)
@@ -315,7 +391,7 @@ static inline void send_event(Bench *bench, const char *name, const char *payloa
 
 static inline void answer(Bench *bench, size_t request, bool ok, bool last, const char *body)
 {
-    Message *message = message_response(bench->world.requests[request], ok, last, slice_of(body));
+    Message *message = message_response(1, bench->world.requests[request], ok, last, slice_of(body));
     assert_true(inbox_push(app_inbox(bench->app), &message, 1));
 }
 

@@ -254,7 +254,7 @@ static void tasks_sleep_and_are_cancelled(void **state)
     assert_string_equal(bench.world.notes, "slept nil ");
     assert_int_equal(bench.world.cancel_count, 1);
     bench_stop(&bench);
-    assert_string_equal(bench.world.notes, "slept nil closed ");
+    assert_string_equal(bench.world.notes, "slept nil saved ");
     assert_string_equal(bench.world.errors, "");
 }
 
@@ -280,7 +280,7 @@ static void stopping_cancels_requests_and_runs_stop_handlers(void **state)
     send_event(&bench, "e", "1");
     await_requests(&bench.world, 1);
     bench_stop(&bench);
-    assert_string_equal(bench.world.notes, "in cancellednil stop closed ");
+    assert_string_equal(bench.world.notes, "in cancellednil stop saved ");
     assert_int_equal(bench.world.cancel_count, 1);
 }
 
@@ -295,7 +295,7 @@ static void no_event_reaches_a_handler_behind_stop(void **state)
         send_event(&bench, "e", (const char *[]){"", "1", "2", "3"}[i]);
     await_requests(&bench.world, 3);
     bench_stop(&bench);
-    assert_string_equal(bench.world.notes, "in1 key1 key2 out1 stop closed ");
+    assert_string_equal(bench.world.notes, "in1 key1 key2 out1 stop saved ");
     assert_non_null(strstr(bench.world.errors, "3 events that waited for their handler are not handled any more"));
 }
 

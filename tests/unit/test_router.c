@@ -166,7 +166,7 @@ static void a_turn_is_pushed_once_and_in_order(void **state)
     want(world, 0, "a", true);
     want(world, 0, "b", true);
     assert_int_equal(send(world, "a"), 1);
-    assert_true(router_push(world->router, 0, message_response(7, true, true, slice_of("{}"))));
+    assert_true(router_push(world->router, 0, message_response(1, 7, true, true, slice_of("{}"))));
     assert_int_equal(send(world, "b"), 1);
     assert_true(router_push_all(world->router, message_connection(slice_of("{}"))));
     flush(world);

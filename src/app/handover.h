@@ -1,0 +1,24 @@
+/* handover.h - what one generation leaves to the next: events that were taken from the inbox and wait for their handler, and the
+ * calls that still run (wait), for which the next one's handler of the same pattern, and key, has to wait.
+ *
+ * A handler is the same in both generations if it has the same pattern and stands at the same place among those of that pattern. */
+#ifndef GATEHOUSE_APP_HANDOVER_H
+#define GATEHOUSE_APP_HANDOVER_H
+
+#include "app/generation_private.h"
+
+/* What a generation would leave now. `calls`: the running ones too, which only its own thread may look at; without, what it runs
+ * counts as failed and nobody waits for it. NULL without memory. */
+Handover *handover_collect(Generation *generation, bool calls);
+void handover_free(Generation *generation,
+                   Handover *handover); /* as if it had not been; NULL is fine. By who collected it */
+
+/* On the thread of the one that follows: its handlers hold back for the calls that run elsewhere. */
+void handover_hold(Generation *generation, Handover *handover);
+void handover_let_go(Generation *generation, Handover *handover, uint64_t lane); /* one call of that lane has ended */
+void handover_let_all_go(Generation *generation, Handover *handover);
+
+/* The next event that was left, to its handlers. False when all are through. */
+bool handover_deliver(Generation *generation, Handover *handover);
+
+#endif

@@ -1,0 +1,278 @@
+/* takeover.c - see takeover.h. */
+#include "app/app_private.h"
+#include "app/handover.h"
+#include "app/takeover.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define PATIENCE_MS 2000 /* on top of the time that a handler's call may take, until it is replaced by force */
+
+static bool fail(Generation *incoming, ReloadOutcome outcome, const char *problem)
+{
+    incoming->outcome = outcome;
+    snprintf(incoming->problem, sizeof incoming->problem, "%s", problem);
+    return false;
+}
+
+/* --- the incoming one ----------------------------------------------------------------------------------------------------------- */
+
+/* With the lock held: whether it may go on. */
+static bool check_wanted(Generation *incoming)
+{
+    if (incoming->app->stopping) return fail(incoming, RELOADED_FAILED, "the app is stopping");
+    if (incoming->cancelled) return fail(incoming, RELOADED_SUPERSEDED, "a newer reload takes its place");
+    return true;
+}
+
+static bool await_turn(Generation *incoming)
+{
+    App *app = incoming->app;
+    incoming->waits_for_turn = true;
+    while (app->draining && check_wanted(incoming))
+        pthread_cond_wait(&app->changed, &app->lock);
+    incoming->waits_for_turn = false;
+    return check_wanted(incoming);
+}
+
+/* Until the current one stands; false when it does not in time. */
+static bool await_border(Generation *incoming)
+{
+    App *app = incoming->app;
+    Generation *current = app->current;
+    int64_t cpu_ms = app->config.cpu_ms > 0 ? app->config.cpu_ms : APP_CPU_MS;
+    int64_t due_ms = generation_now_ms() + cpu_ms + PATIENCE_MS;
+    struct timespec due = {.tv_sec = (time_t)(due_ms / 1000), .tv_nsec = (long)(due_ms % 1000) * 1000000};
+    atomic_store(&current->pause_wanted, true);
+    generation_look_up(current);
+    while (!current->paused && !current->ended && check_wanted(incoming))
+        if (pthread_cond_timedwait(&app->changed, &app->lock, &due) == ETIMEDOUT) break;
+    return current->paused || current->ended;
+}
+
+static bool inherit(Generation *incoming)
+{
+    App *app = incoming->app;
+    const Generation *current = app->current;
+    if (!check_wanted(incoming)) return false;
+    if (current->paused && *current->pause_problem) return fail(incoming, RELOADED_FAILED, current->pause_problem);
+    buffer_append_slice(&incoming->inheritance, buffer_slice(&app->snapshot));
+    if (incoming->inheritance.failed) return fail(incoming, RELOADED_FAILED, "there is not enough memory for gw.state");
+    incoming->inherited = true;
+    incoming->load_due_ms = generation_now_ms() + app->config.load_ms; /* that it had to wait was not its fault */
+    return true;
+}
+
+bool takeover_ask(Generation *incoming)
+{
+    App *app = incoming->app;
+    if (incoming->inherited) return true;
+    pthread_mutex_lock(&app->lock);
+    bool may = await_turn(incoming);
+    if (may) incoming->forces = !await_border(incoming);
+    may = may && inherit(incoming);
+    pthread_mutex_unlock(&app->lock);
+    return may;
+}
+
+/* With the lock held: it goes on. */
+static void release(App *app)
+{
+    Generation *current = app->current;
+    if (!current) return;
+    atomic_store(&current->pause_wanted, false);
+    current->paused = false;
+    pthread_cond_broadcast(&app->changed);
+}
+
+/* With the lock held: what came of a load, for app_reloaded. */
+static void report(Generation *incoming, ReloadOutcome outcome, unsigned before)
+{
+    App *app = incoming->app;
+    app->result =
+        (AppReloaded){.outcome = outcome, .kind = incoming->kind, .generation = incoming->number, .before = before};
+    if (outcome != RELOADED_DONE) snprintf(app->result.text, sizeof app->result.text, "%s", incoming->problem);
+    if (outcome == RELOADED_FAILED) app->failed_reloads++;
+    app->has_result = true;
+    app->config.port.news(app->config.port.context, app);
+}
+
+void takeover_give_up(Generation *incoming)
+{
+    App *app = incoming->app;
+    pthread_mutex_lock(&app->lock);
+    if (app->incoming == incoming) {
+        release(app);
+        app->incoming = NULL;
+        report(incoming, incoming->outcome, app->current->number);
+    }
+    pthread_mutex_unlock(&app->lock);
+}
+
+/* The message that the stuck one is busy with counts as failed; it is kept as long as that one may look at it. */
+static void condemn(Generation *incoming, Generation *stuck)
+{
+    stuck->taken = atomic_exchange(&stuck->handling, NULL);
+    incoming->left = handover_collect(stuck, false);
+    atomic_store(&stuck->condemned, true);
+    atomic_fetch_add(&stuck->errors, 1);
+}
+
+/* With the lock held. */
+static void swap(Generation *incoming)
+{
+    App *app = incoming->app;
+    Generation *before = app->current;
+    incoming->epoch = inbox_hand_over(app->inbox);
+    if (before->paused) {
+        incoming->left = before->handover;
+        before->handover = NULL;
+        app->draining = before;
+    } else if (!before->ended) {
+        condemn(incoming, before);
+    }
+    incoming->connection = app->connection ? message_ref(app->connection) : NULL;
+    atomic_store(&before->retired, true);
+    app->current = incoming;
+    app->incoming = NULL;
+    app->reloads++;
+    atomic_store(&before->pause_wanted, false);
+    before->paused = false;
+    pthread_cond_broadcast(&app->changed);
+    generation_look_up(before);
+    report(incoming, RELOADED_DONE, before->number);
+}
+
+bool takeover_finish(Generation *incoming)
+{
+    App *app = incoming->app;
+    pthread_mutex_lock(&app->lock);
+    bool may = check_wanted(incoming);
+    if (may && incoming->forces && app->current->paused)
+        may = fail(incoming, RELOADED_CAME_BACK, "the generation that was stuck came back meanwhile");
+    if (may) swap(incoming);
+    pthread_mutex_unlock(&app->lock);
+    return may;
+}
+
+/* --- the current one ------------------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    Generation *generation;
+    Buffer *bytes;
+} Saving;
+
+static int save(lua_State *L)
+{
+    const Saving *saving = lua_touserdata(L, 1);
+    saving->generation->config->bindings.save(L, saving->bytes);
+    return 0;
+}
+
+/* Why it cannot be replaced goes into pause_problem. */
+static void write_down(Generation *current, Buffer *bytes)
+{
+    Saving saving = {current, bytes};
+    *current->pause_problem = '\0';
+    if (current->config->bindings.save)
+        (void)generation_try(current, save, &saving, current->pause_problem, sizeof current->pause_problem);
+    current->handover = handover_collect(current, true);
+    if (!current->handover || bytes->failed)
+        snprintf(current->pause_problem, sizeof current->pause_problem, "there is not enough memory for a hand-over");
+}
+
+void takeover_stand(Generation *current)
+{
+    App *app = current->app;
+    Buffer bytes = {0};
+    write_down(current, &bytes);
+    pthread_mutex_lock(&app->lock);
+    if (atomic_load(&current->pause_wanted) && !app->stopping) {
+        if (!*current->pause_problem) {
+            Buffer before = app->snapshot;
+            app->snapshot = bytes;
+            app->snapshot_ms = generation_now_ms();
+            bytes = before;
+        }
+        current->paused = true;
+        pthread_cond_broadcast(&app->changed);
+        while (current->paused)
+            pthread_cond_wait(&app->changed, &app->lock);
+    }
+    Handover *unused = current->handover; /* it goes on; or another has it */
+    current->handover = NULL;
+    pthread_mutex_unlock(&app->lock);
+    handover_free(current, unused);
+    buffer_free(&bytes);
+}
+
+void takeover_connection(Generation *current, Message *connection)
+{
+    App *app = current->app;
+    pthread_mutex_lock(&app->lock);
+    message_unref(app->connection);
+    app->connection = message_ref(connection);
+    Generation *draining = app->draining;
+    if (draining) generation_post(draining, message_ref(connection));
+    pthread_mutex_unlock(&app->lock);
+}
+
+void takeover_forward(Generation *current, Message *message)
+{
+    App *app = current->app;
+    pthread_mutex_lock(&app->lock);
+    Generation *draining = app->draining;
+    bool theirs = draining && (message->kind != MESSAGE_RESPONSE || message->generation == draining->number);
+    if (theirs) generation_post(draining, message_ref(message));
+    pthread_mutex_unlock(&app->lock);
+}
+
+/* --- the one that drains ----------------------------------------------------------------------------------------------------------- */
+
+/* Without memory the current one learns it when all is over. */
+void takeover_tell_lane(Generation *retired, uint64_t lane)
+{
+    App *app = retired->app;
+    Message *message = message_lane(lane);
+    pthread_mutex_lock(&app->lock);
+    if (message && app->draining == retired)
+        generation_post(app->current, message);
+    else
+        message_unref(message);
+    pthread_mutex_unlock(&app->lock);
+}
+
+/* --- each --------------------------------------------------------------------------------------------------------------------------- */
+
+/* What cannot be carried was told; the rest is. */
+void takeover_save(Generation *generation)
+{
+    App *app = generation->app;
+    Buffer bytes = {0};
+    Saving saving = {generation, &bytes};
+    bool saves = app->config.bindings.save && !generation_replaced(generation);
+    if (saves && !generation_protect(generation, save, &saving, "saving")) atomic_store(&generation->spoiled, true);
+    buffer_free(&bytes);
+}
+
+/* The port is told with the lock held, so that what one thread says last does not come after what another says as the app's last. */
+void takeover_ended(Generation *generation)
+{
+    App *app = generation->app;
+    const AppPort *port = &app->config.port;
+    pthread_mutex_lock(&app->lock);
+    if (app->draining == generation) {
+        app->draining = NULL;
+        atomic_store(&app->current->holds_over, true);
+        generation_look_up(app->current);
+    }
+    generation->ended = true;
+    bool last = --app->threads == 0 && app->stopping;
+    pthread_cond_broadcast(&app->changed);
+    if (last)
+        port->ended(port->context, app);
+    else if (app->started)
+        port->news(port->context, app);
+    pthread_mutex_unlock(&app->lock);
+}
