@@ -2,7 +2,7 @@
  * One blocking thread per connection, own server-side WebSocket framing.
  *   firehose PORT            results go to stdout, one JSON object per line
  * Methods: connect, bench.start{count,size,kind,dialect}, bench.done{n,sum,...},
- * bench.report{...} (printed as is), anything else -> ok.
+ * bench.report{...} (printed as is), number.start{count,rate}, anything else -> ok.
  * dialect "legacy": event bodies are carried in `params` (what an older Go client
  * reads) instead of `payload`; responses always carry both `payload` and `result`. */
 #define _GNU_SOURCE
@@ -171,6 +171,34 @@ static int blast(conn *c, span params)
     return rc ? rc : flush(c);
 }
 
+/* Small events numbered from 1: `rate` a second in steps of a millisecond, 0: as fast as they are taken. */
+static int number(conn *c, span params)
+{
+    uint64_t count = subn(params, "count"), rate = subn(params, "rate");
+    uint64_t step = rate ? (rate + 999) / 1000 : 500;
+    double start = now();
+    char msg[160];
+    for (uint64_t n = 1; n <= count;) {
+        for (uint64_t i = 0; i < step && n <= count; i++, n++) {
+            int k = snprintf(msg, sizeof msg,
+                             "{\"type\":\"event\",\"event\":\"number\",\"payload\":{\"n\":%llu},\"seq\":%llu}",
+                             (unsigned long long)n, (unsigned long long)++c->seq);
+            put(c, 1, msg, (size_t)k);
+        }
+        if (flush(c)) return -1;
+        double ahead = rate ? start + (double)n / (double)rate - now() : 0;
+        if (ahead > 0) {
+            struct timespec rest = {.tv_sec = (time_t)ahead, .tv_nsec = (long)((ahead - (double)(time_t)ahead) * 1e9)};
+            nanosleep(&rest, NULL);
+        }
+    }
+    int k = snprintf(msg, sizeof msg,
+                     "{\"type\":\"event\",\"event\":\"number.end\",\"payload\":{\"secs\":%.6f},\"seq\":%llu}",
+                     now() - start, (unsigned long long)++c->seq);
+    put(c, 1, msg, (size_t)k);
+    return flush(c);
+}
+
 static int on_req(conn *c, const char *p, size_t n)
 {
     envelope v;
@@ -213,6 +241,7 @@ static int on_req(conn *c, const char *p, size_t n)
         if (flush(c)) return -1;
         return blast(c, v.params);
     }
+    if (env_is(v.method, "number.start")) return flush(c) ? -1 : number(c, v.params);
     return 0;
 }
 
