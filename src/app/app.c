@@ -116,6 +116,28 @@ bool app_load(App *app, char *problem, size_t problem_size)
     return false;
 }
 
+bool app_launch(App *app)
+{
+    pthread_mutex_lock(&app->lock);
+    app->launched = true;
+    app->current = add_generation(app, RELOAD_ASKED, "start");
+    pthread_mutex_unlock(&app->lock);
+    return app->current != NULL;
+}
+
+AppLaunch app_launched(App *app, char *problem, size_t problem_size)
+{
+    Generation *first = app->current;
+    pthread_mutex_lock(&first->lock);
+    GenerationState state = first->state;
+    pthread_mutex_unlock(&first->lock);
+    if (state == GENERATION_LOADED) return LAUNCH_LOADED;
+    if (state == GENERATION_LOADING && generation_now_ms() < first->load_due_ms) return LAUNCH_LOADS;
+    snprintf(problem, problem_size, "%s", state == GENERATION_FAILED ? first->problem : "the main chunk does not come to an end");
+    app->gave_up = state == GENERATION_LOADING;
+    return LAUNCH_FAILED;
+}
+
 bool app_start(App *app)
 {
     if (!app->current || app->started) return false;
@@ -359,7 +381,7 @@ static bool free_generations(App *app)
 bool app_free(App *app)
 {
     if (!app) return true;
-    if (app->current && (!app->started || app->config.dry_run)) {
+    if (app->current && (!app->started || app->config.dry_run) && !app->gave_up) {
         app->config.dry_run = true; /* it was loaded only */
         discard_first(app);
     }

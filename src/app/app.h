@@ -60,6 +60,11 @@ bool app_load(App *app, char *problem, size_t problem_size);
 /* The generation begins to take from the inbox; @start is its first message. After app_load. */
 bool app_start(App *app);
 
+/* In place of app_load, without waiting: port->news follows when the main chunk has run, or cannot. */
+bool app_launch(App *app); /* false without memory or threads */
+typedef enum { LAUNCH_LOADS, LAUNCH_LOADED, LAUNCH_FAILED } AppLaunch;
+AppLaunch app_launched(App *app, char *problem, size_t problem_size); /* FAILED: also after load_ms; then it is only to be freed */
+
 /* Asks it to end; port->ended follows within stop_ms unless the script neither returns nor waits. */
 void app_stop(App *app);
 

@@ -10,6 +10,8 @@ struct App {
     char *name, *path, *data_dir, *settings; /* what the config points to */
     Inbox *inbox;
     bool started;
+    bool launched; /* nobody waits for its first load: it is told as news */
+    bool gave_up;  /* … which does not come to an end */
     /* How long the app has been in one step, seen from outside: see app_status. */
     unsigned long long seen_steps;
     int64_t seen_ms;

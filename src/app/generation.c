@@ -515,6 +515,7 @@ static void go_first(Generation *generation)
     /* Before anybody hears that it has loaded: who dials then must know what to bring. */
     if (loaded) handlers_announce(generation, true);
     set_state(generation, loaded ? GENERATION_LOADED : GENERATION_FAILED);
+    takeover_launched(generation);
     await_go(generation);
     if (!loaded || generation->config->dry_run) return;
     set_state(generation, GENERATION_RUNNING);

@@ -245,6 +245,12 @@ void takeover_tell_lane(Generation *retired, uint64_t lane)
 
 /* --- each --------------------------------------------------------------------------------------------------------------------------- */
 
+void takeover_launched(Generation *first)
+{
+    App *app = first->app;
+    if (app->launched) app->config.port.news(app->config.port.context, app);
+}
+
 /* What cannot be carried was told; the rest is. */
 void takeover_save(Generation *generation)
 {

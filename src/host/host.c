@@ -79,6 +79,30 @@ static void tell_state(Host *host, const SessionStatus *status, Slice hello)
     buffer_free(&info);
 }
 
+void host_welcome(HostApp *app)
+{
+    Host *host = app->host;
+    SessionStatus status;
+    Buffer info = {0}, ready = {0};
+
+    if (!host->client) return;
+    Slice hello = client_hello(host->client);
+    client_status(host->client, &status);
+    host_write_info(&info, &status, hello);
+    (void)router_push(host->router, app->number, info.failed ? NULL : message_connection(buffer_slice(&info)));
+    if (status.state == SESSION_READY) {
+        host_write_ready(&ready, &status, hello);
+        EventFields event = {.name = slice_of("@ready"),
+                             .payload = buffer_slice(&ready),
+                             .seq = -1,
+                             .received_ms = wall_clock_ms(host),
+                             .connection = host->connection};
+        (void)router_push(host->router, app->number, ready.failed ? NULL : message_event(&event));
+    }
+    buffer_free(&info);
+    buffer_free(&ready);
+}
+
 static void on_notice(void *context, const SessionNotice *notice)
 {
     Host *host = context;
@@ -171,6 +195,7 @@ void host_free(Host *host)
     for (int i = 0; i < host->app_count; i++) {
         HostApp *app = host->apps[i];
         atomic_store(&app->awaited, true);
+        if (!app->app) continue;
         if (!app_free(app->app)) {
             all_back = false;
             continue;
@@ -193,56 +218,6 @@ void host_free(Host *host)
     free(host);
 }
 
-static bool name_is_free(const Host *host, const AppConfig *config, char *problem, size_t problem_size)
-{
-    for (int i = 0; i < host->app_count; i++) {
-        if (strcmp(app_name(host->apps[i]->app), config->name) == 0) {
-            (void)snprintf(problem, problem_size, "there is an app %s already; %s needs another name", config->name,
-                           config->path);
-            return false;
-        }
-    }
-    return true;
-}
-
-App *host_add_app(Host *host, const AppConfig *config, char *problem, size_t problem_size)
-{
-    AppConfig own = *config;
-    HostApp *app = NULL;
-    HostApp **apps = NULL;
-
-    if (!name_is_free(host, config, problem, problem_size)) return NULL;
-    apps = realloc(host->apps, ((size_t)host->app_count + 1) * sizeof(HostApp *));
-    if (apps) host->apps = apps;
-    app = calloc(1, sizeof *app);
-    if (!apps || !app) {
-        (void)snprintf(problem, problem_size, "not enough memory for the app %s", config->name);
-        goto failed;
-    }
-    app->host = host;
-    own.port = host_port(app);
-    app->app = app_new(&own, problem, problem_size);
-    if (!app->app) goto failed;
-    app->number = router_add(host->router, app_inbox(app->app));
-    if (app->number < 0) {
-        (void)snprintf(problem, problem_size, "no room for the app %s", config->name);
-        goto failed;
-    }
-    host->apps[host->app_count++] = app; /* a number is never used again, so it stays there if it does not load */
-    atomic_store(&app->awaited, true);
-    bool loaded = app_load(app->app, problem, problem_size);
-    atomic_store(&app->awaited, false);
-    if (!loaded) return NULL;
-    if (host->stop_ms < (own.stop_ms ? own.stop_ms : APP_STOP_MS))
-        host->stop_ms = own.stop_ms ? own.stop_ms : APP_STOP_MS;
-    return app->app;
-
-failed:
-    if (app && app->app) (void)app_free(app->app);
-    free(app);
-    return NULL;
-}
-
 static void on_stopped(void *context)
 {
     finish(context);
@@ -261,8 +236,8 @@ bool host_connect(Host *host, const Config *config, char *problem, size_t proble
 bool host_start(Host *host)
 {
     for (int i = 0; i < host->app_count; i++) {
-        if (!app_start(host->apps[i]->app)) return false;
-        host->apps[i]->started = true;
+        if (host->apps[i]->app && !app_start(host->apps[i]->app)) return false;
+        host->apps[i]->started = host->apps[i]->app != NULL;
     }
     host->state = HOST_RUNNING;
     if (host->client) client_start(host->client);
@@ -295,18 +270,21 @@ static void close_connection(Host *host)
 static bool all_ended(const Host *host)
 {
     for (int i = 0; i < host->app_count; i++) {
-        if (!host->apps[i]->has_ended) return false;
+        if (host->apps[i]->app && host->apps[i]->started && !host->apps[i]->has_ended) return false;
     }
     return true;
 }
 
 void host_app_ended(HostApp *app)
 {
+    Host *host = app->host;
+
     app->has_ended = true;
     host_reloads_end(app);
     host_evals_end(app);
-    if (app->app && !app_ended_well(app->app)) app->host->stats.spoiled++; /* NULL: host_free was before */
-    if (app->host->state == HOST_STOPPING && all_ended(app->host)) close_connection(app->host);
+    if (app->app && !app_ended_well(app->app)) host->stats.spoiled++; /* NULL: host_free was before */
+    if (app->removing) host_removed(app);
+    if (host->state == HOST_STOPPING && all_ended(host)) close_connection(host);
 }
 
 /* The apps' time is over. */
@@ -317,7 +295,7 @@ static void stop_limit(void *context)
     for (int i = 0; i < host->app_count; i++) {
         const HostApp *app = host->apps[i];
         AppStatus status;
-        if (app->has_ended) continue;
+        if (!app->app || !app->started || app->has_ended) continue;
         host->clean = false;
         app_status(app->app, loop_now_ms(host->loop), &status);
         log_print(host->log, LOG_ERROR, app_name(app->app), "it did not stop in time and is left behind%s%s",
@@ -334,7 +312,7 @@ static void stop_apps(Host *host)
     host->state = HOST_STOPPING;
     host_release_all(host); /* last, since the flush may have filled an inbox */
     for (int i = 0; i < host->app_count && running; i++) {
-        app_stop(host->apps[i]->app);
+        if (host->apps[i]->started && !host->apps[i]->has_ended) app_stop(host->apps[i]->app);
     }
     if (!running || all_ended(host)) {
         close_connection(host);
@@ -390,7 +368,7 @@ bool host_on_signals(Host *host, void (*hangup)(void *context), void *context)
 void host_patterns(Host *host, const App *app, void (*each)(void *context, Slice pattern), void *context)
 {
     for (int i = 0; i < host->app_count; i++) {
-        if (host->apps[i]->app == app) router_patterns(host->router, i, each, context);
+        if (app && host->apps[i]->app == app) router_patterns(host->router, i, each, context);
     }
 }
 

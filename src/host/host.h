@@ -14,6 +14,7 @@
 #include "net/loop.h"
 
 typedef struct Host Host;
+typedef struct HostAsked HostAsked;
 
 typedef struct {
     void *context;
@@ -21,6 +22,8 @@ typedef struct {
                    const SessionNotice *notice); /* of the connection, after the apps' trays have it; may be NULL */
     void (*ended)(void *context,
                   bool clean); /* after host_stop; false: an app did not come back. Never inside a call */
+    /* All apps are reloaded: now is the time for host_launch and host_retire_app. May be NULL */
+    void (*rescan)(void *context, HostAsked *asked);
 } HostSink;
 
 /* NULL without memory. `log` is borrowed. */
@@ -31,6 +34,13 @@ void host_free(Host *host);
 /* Makes an app and runs its main chunk. `config->port` is the host's own and is overwritten; the rest, bindings and extension too,
  * is the caller's. NULL with what is wrong in `problem`: bad name, name taken, script that does not load. */
 App *host_add_app(Host *host, const AppConfig *config, char *problem, size_t problem_size);
+
+/* While the host runs: an app that loads without being waited for, one that is to stop and be gone. `asked` hears what comes of it. */
+void host_launch(Host *host, const AppConfig *config, HostAsked *asked);
+void host_retire_app(Host *host, const char *name, HostAsked *asked);
+
+/* Calls `each` with the name of every app, until it returns false; returns the last answer. Apps may be added and retired meanwhile. */
+bool host_each_app(Host *host, bool (*each)(void *context, const char *name), void *context);
 
 /* Makes the connection that host_start opens. False with a sentence in `problem`. */
 bool host_connect(Host *host, const Config *config, char *problem, size_t problem_size);

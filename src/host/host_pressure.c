@@ -35,13 +35,14 @@ void host_pushed(void *context, int number)
     Host *host = context;
     HostApp *app = host->apps[number];
 
+    if (!app->app) return;
     host_arm_watch(host);
     if (app->stuck) {
         router_shut(host->router, number, inbox_full(app_inbox(app->app)));
         return;
     }
     /* While stopping all reading goes on: responses are awaited, events are not delivered any more. */
-    if (host->state == HOST_RUNNING && inbox_pressure(app_inbox(app->app))) set_pressing(app, true);
+    if (host->state == HOST_RUNNING && !app->removing && inbox_pressure(app_inbox(app->app))) set_pressing(app, true);
 }
 
 static void tell_gap(HostApp *app, const RouterWithheld *withheld)
@@ -90,15 +91,21 @@ static void got_stuck(HostApp *app, const AppStatus *status)
 
 void host_relieved(HostApp *app)
 {
+    if (!app->app) return;
     if (app->stuck) recovered(app);
     /* It may have filled again since; being asked, the inbox then promises to call once more. */
     if (app->presses && !inbox_pressure(app_inbox(app->app))) set_pressing(app, false);
 }
 
+void host_stop_pressing(HostApp *app)
+{
+    set_pressing(app, false);
+}
+
 void host_release_all(Host *host)
 {
     for (int i = 0; i < host->app_count; i++) {
-        set_pressing(host->apps[i], false);
+        if (host->apps[i]->app) set_pressing(host->apps[i], false);
     }
 }
 
@@ -146,11 +153,12 @@ void host_watch(void *context)
     for (int i = 0; i < host->app_count; i++) {
         HostApp *app = host->apps[i];
         AppStatus status;
-        if (app->has_ended) continue;
-        app_tidy(app->app, now_ms);
+        if (!app->app || app->has_ended) continue;
         host_app_news(app);
+        if (!app->app) continue; /* it was new, and did not load */
+        if (app->removing) host_look_at_removal(app, now_ms);
         app_status(app->app, now_ms, &status);
-        if (*status.running || status.inbox.count > 0 || status.incoming) work_left = true;
+        if (*status.running || status.inbox.count > 0 || status.incoming || app->change) work_left = true;
         bool still = stands_still(app, &status, now_ms);
         bool stays = *status.running && status.busy_ms >= HOST_STUCK_MS;
         if (app->stuck && !app->waits && !stays) recovered(app);

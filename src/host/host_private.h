@@ -22,7 +22,6 @@ struct HostAnswer {
 };
 
 /* Who waits for a reload, of one app or of all, or for a piece of Lua to be evaluated. */
-typedef struct HostAsked HostAsked;
 typedef struct HostWaiter HostWaiter;
 typedef struct HostEval HostEval;
 
@@ -48,6 +47,9 @@ typedef struct {
     char reason[128];
     char last_failure[4096]; /* of a reload; empty when the last one was well */
     HostEval *evals;
+    HostAsked *change; /* who waits for its coming or going */
+    bool removing;     /* it is to go */
+    int64_t remove_due_ms;
     bool started;
     bool has_ended;              /* its last work was run here: nothing that is still posted points at it */
     LogLimit slow, holds, loses; /* lines about it */
@@ -100,6 +102,14 @@ void host_relieved(HostApp *app);
 void host_watch(void *context); /* of the timer */
 void host_arm_watch(Host *host);
 void host_release_all(Host *host);
+void host_stop_pressing(HostApp *app); /* it has no say any more */
+
+/* host_apps.c: apps that come and go while the host runs. */
+void host_let_go(HostApp *app); /* it has ended, or never began */
+void host_removed(HostApp *app);
+void host_look_at_launch(HostApp *app);
+void host_look_at_removal(HostApp *app, int64_t now_ms);
+void host_welcome(HostApp *app); /* host.c: what others know of the connection */
 
 /* host_reload.c: the next generation. */
 void host_app_news(HostApp *app);

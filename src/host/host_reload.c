@@ -173,6 +173,7 @@ void host_app_news(HostApp *app)
 {
     AppReloaded result;
 
+    if (app->app && !app->started) host_look_at_launch(app);
     if (!app->app || !app->started || app->has_ended) return;
     app_tidy(app->app, loop_now_ms(app->host->loop));
     if (app_reloaded(app->app, &result)) take_result(app, &result);
@@ -202,9 +203,11 @@ bool host_reload(Host *host, const char *name, const char *reason, HostDone *don
     HostAsked *asked = host_asked_new(host, done, context);
 
     if (!asked) return false;
+    if (!name && host->sink.rescan) host->sink.rescan(host->sink.context, asked);
     for (int i = 0; i < host->app_count; i++) {
         HostApp *app = host->apps[i];
-        if (!app->app || app->has_ended || (name && strcmp(app_name(app->app), name) != 0)) continue;
+        if (!app->app || (name && strcmp(app_name(app->app), name) != 0)) continue;
+        if (!app->started || app->has_ended || app->removing) continue;
         found = true;
         ask(app, reason, asked);
     }

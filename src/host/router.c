@@ -203,6 +203,28 @@ bool router_subscribe(Router *router, int number, Slice pattern, bool wanted)
     return subscribe_exact(router, number, pattern, wanted);
 }
 
+static void forget(Pattern *pattern, int number)
+{
+    for (size_t i = 0; i < pattern->count; i++) {
+        if (pattern->subscribers[i].number == number) pattern->subscribers[i--] = pattern->subscribers[--pattern->count];
+    }
+}
+
+/* What is left of a pattern that nobody wants any more costs a look-up; it goes when it is wanted and not wanted again. */
+void router_remove(Router *router, int number)
+{
+    for (size_t i = 0; i < router->exact.capacity; i++) {
+        for (HashNode *node = router->exact.buckets[i]; node; node = node->next) {
+            forget(HEAP_OWNER(node, Pattern, node), number);
+        }
+    }
+    for (Pattern *prefix = router->prefixes; prefix; prefix = prefix->next) {
+        forget(prefix, number);
+    }
+    empty_tray(&router->trays[number]);
+    router->trays[number].inbox = NULL;
+}
+
 static bool is_wanted_by(const Pattern *pattern, int number)
 {
     for (size_t i = 0; i < pattern->count; i++) {
@@ -238,6 +260,10 @@ static bool tray_put(Router *router, int number, Message *message)
 {
     Tray *tray = &router->trays[number];
 
+    if (!tray->inbox) { /* it is gone, and so is who would miss the message */
+        message_unref(message);
+        return true;
+    }
     if (tray->count == tray->capacity) {
         size_t capacity = tray->capacity ? tray->capacity * 2 : 16;
         Message **messages = realloc(tray->messages, capacity * sizeof *messages);
@@ -362,6 +388,7 @@ size_t router_flush(Router *router, void (*pushed)(void *context, int number), v
     for (int i = 0; i < router->filled_count; i++) {
         int number = router->filled[i];
         Tray *tray = &router->trays[number];
+        if (!tray->inbox) continue;
         if (inbox_push(tray->inbox, tray->messages, tray->count)) {
             tray->count = 0;
             pushed(context, number);

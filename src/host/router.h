@@ -19,6 +19,9 @@ void router_free(Router *router); /* drops what is still in the trays */
 /* A new road to `inbox` (borrowed); returns its number, 0, 1, 2, …; -1 without memory. */
 int router_add(Router *router, Inbox *inbox);
 
+/* The app is gone: what its handlers wanted is forgotten, and what is pushed for it from now on is dropped. Its number is not used again. */
+void router_remove(Router *router, int number);
+
 /* One more (one fewer) handler of the app `number` wants events of `pattern`. False without memory. */
 bool router_subscribe(Router *router, int number, Slice pattern, bool wanted);
 
