@@ -195,8 +195,7 @@ void host_free(Host *host)
     for (int i = 0; i < host->app_count; i++) {
         HostApp *app = host->apps[i];
         atomic_store(&app->awaited, true);
-        if (!app->app) continue;
-        if (!app_free(app->app)) {
+        if (app->app && !app_free(app->app)) {
             all_back = false;
             continue;
         }
@@ -205,6 +204,7 @@ void host_free(Host *host)
         host_evals_end(app);
         if (app->started && !app->has_ended) all_back = false;
     }
+    host_asked_free(host->asked);
     if (!all_back) return; /* a thread, or work that one has posted, still points at us; the process is about to end */
     for (int i = 0; i < host->app_count; i++) {
         free(host->apps[i]);
@@ -212,7 +212,6 @@ void host_free(Host *host)
     router_free(host->router);
     host_free_answers(host->answers);
     host_free_answers(host->owed);
-    host_asked_free(host->asked);
     buffer_free(&host->name);
     free(host->apps);
     free(host);
