@@ -1,5 +1,5 @@
-/* dead_letters.c - see dead_letters.h. The ring is a list, oldest first, under one lock that is held for a few steps. What is
- * to be written gathers beside it as text; dead_letters_file.c brings it to the disk. */
+/* dead_letters.c - see dead_letters.h. The ring is a list, oldest first, under one lock that is held for a few steps.
+ * What is to be written gathers beside it as text; dead_letters_file.c brings it to the disk. */
 #include "app/dead_letters_private.h"
 
 #include <stdlib.h>
@@ -21,7 +21,8 @@ static size_t cut(const char *text, size_t most)
     return size;
 }
 
-/* Copies the texts behind the struct, and takes over the reference. NULL without memory; the reference is then still the caller's. */
+/* Copies the texts behind the struct, and takes over the reference. NULL without memory; the reference is then still
+ * the caller's. */
 static DeadLetter *letter_new(Message *message, const char *handler, const char *traceback)
 {
     size_t handler_size = cut(handler, DEAD_LETTERS_TEXT_BYTES), text_size = cut(traceback, DEAD_LETTERS_TEXT_BYTES);
@@ -72,7 +73,8 @@ static void append_letter(DeadLetters *letters, DeadLetter *letter)
 
 static void evict(DeadLetters *letters)
 {
-    while (letters->stats.count > letters->limits.max_count || letters->stats.bytes > letters->limits.max_bytes) {
+    while (letters->first &&
+           (letters->stats.count > letters->limits.max_count || letters->stats.bytes > letters->limits.max_bytes)) {
         DeadLetter *oldest = unlink_letter(letters, &letters->first);
         letters->stats.evicted++;
         tell_gone(letters, oldest->id);

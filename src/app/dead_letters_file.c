@@ -1,5 +1,5 @@
-/* dead_letters_file.c - the dead letters on disk: lines of JSON, read at the start, appended, and written anew when there are
- * too many. See dead_letters.h. */
+/* dead_letters_file.c - the dead letters on disk: lines of JSON, read at the start, appended, and written anew when
+ * there are too many. See dead_letters.h. */
 #define _GNU_SOURCE /* asprintf */
 #include "app/dead_letters_private.h"
 
@@ -16,7 +16,7 @@
 #define FILE_NAME "dead.jsonl"
 #define READ_MOST_BYTES (64u << 20)
 
-/* --- one line ---------------------------------------------------------------------------------------------------------------- */
+/* --- one line ----------------------------------------------------------------------------------------------------- */
 
 /* Raw JSON on one line: outside of strings a line break is a space, and inside it is no JSON. */
 static void append_on_one_line(Buffer *out, const char *key, Slice json)
@@ -109,7 +109,7 @@ static bool parse_line(Slice text, DeadLetterLine *line, LineTexts *texts)
     return true;
 }
 
-/* --- reading ------------------------------------------------------------------------------------------------------------------ */
+/* --- reading ------------------------------------------------------------------------------------------------------ */
 
 static bool read_lines(DeadLetters *letters, Slice text)
 {
@@ -160,7 +160,7 @@ bool dead_letters_read_file(DeadLetters *letters, const char *folder)
     return ok;
 }
 
-/* --- writing ------------------------------------------------------------------------------------------------------------------ */
+/* --- writing ------------------------------------------------------------------------------------------------------ */
 
 static bool append_to_file(const char *path, Slice lines, char *problem, size_t problem_size)
 {

@@ -54,8 +54,8 @@ typedef enum {
     QUARANTINE_ENDS       /* on again */
 } QuarantineChange;
 
-/* After each call that was not skipped; `probe`: what the question for it was answered with. Failures of other calls that had
- * begun before it was switched off change nothing; a success of one does. */
+/* After each call that was not skipped; `probe`: what the question for it was answered with. Failures of other calls
+ * that had begun before it was switched off change nothing; a success of one does. */
 QuarantineChange quarantine_result(Quarantine *quarantine, const QuarantineRules *rules, QuarantineOutcome outcome,
                                    bool probe, int64_t now_ms);
 

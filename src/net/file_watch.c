@@ -1,9 +1,9 @@
 /* file_watch.c - see file_watch.h.
  *
- * An interest is a name in a folder; it belongs to the kernel's watch of the folder (wd). All of them are made anew ("armed") from
- * the paths when the set is replaced and whenever something happened that may have changed what a path leads to: walking a
- * few dozen paths costs less than to keep track. The kernel's watches stay where they are still wanted, so that nothing is missed
- * between.
+ * An interest is a name in a folder; it belongs to the kernel's watch of the folder (wd). All of them are made anew
+ * ("armed") from the paths when the set is replaced and whenever something happened that may have changed what a path
+ * leads to: walking a few dozen paths costs less than to keep track. The kernel's watches stay where they are still
+ * wanted, so that nothing is missed between.
  *
  * Arming looks first and watches then; so it is done again until two rounds saw the same. What happens after the second
  * look is in the kernel's queue. */
@@ -70,7 +70,7 @@ struct FileWatch {
     LoopTimer settle, resume, poll;
 };
 
-/* --- folders and interests --------------------------------------------------------------------------------------------------- */
+/* --- folders and interests ---------------------------------------------------------------------------------------- */
 
 static const char *explain(int error)
 {
@@ -163,7 +163,7 @@ static void drop_folder(FileWatch *watch, Folder *folder)
     free(folder);
 }
 
-/* --- arming ------------------------------------------------------------------------------------------------------------------ */
+/* --- arming ------------------------------------------------------------------------------------------------------- */
 
 /* A path_walk visit. */
 static void want(void *context, PathRole role, const char *path, const char *name)
@@ -241,7 +241,8 @@ static uint64_t look(const FileWatch *watch)
 static void set_poll_timer(FileWatch *watch)
 {
     int64_t due_ms = watch->incomplete ? loop_now_ms(watch->loop) + FILE_WATCH_POLL_MS : HEAP_NEVER;
-    /* Without memory for the timer there is none for the polling: the set is what it was, and the next event arms again. */
+    /* Without memory for the timer there is none for the polling: the set is what it was, and the next event arms
+     * again. */
     if (!loop_timer_set(watch->loop, &watch->poll, due_ms)) watch->stale = true;
 }
 
@@ -265,7 +266,7 @@ static void arm(FileWatch *watch)
     set_poll_timer(watch);
 }
 
-/* --- events ------------------------------------------------------------------------------------------------------------------ */
+/* --- events ------------------------------------------------------------------------------------------------------- */
 
 static void set_settle_timer(FileWatch *watch)
 {
@@ -363,7 +364,7 @@ static void on_poll(void *context)
     set_settle_timer(watch);
 }
 
-/* --- life -------------------------------------------------------------------------------------------------------------------- */
+/* --- life --------------------------------------------------------------------------------------------------------- */
 
 FileWatch *file_watch_new(Loop *loop, void (*changed)(void *context), void *context)
 {

@@ -1,6 +1,6 @@
-/* path_walk.c - see path_walk.h. The way that was walked is in `at`, what is still to be walked in `rest`; a link puts its
- * target in front of the rest. A path that is too long, or links in a circle, end the walk as an absent name does: nothing
- * can open them either. */
+/* path_walk.c - see path_walk.h. The way that was walked is in `at`, what is still to be walked in `rest`; a link puts
+ * its target in front of the rest. A path that is too long, or links in a circle, end the walk as an absent name does:
+ * nothing can open them either. */
 #define _GNU_SOURCE
 #include "net/path_walk.h"
 

@@ -1,4 +1,5 @@
-/* Events whose handler raised are kept within bounds, listed, taken once, and survive a restart where the app wants that. */
+/* Events whose handler raised are kept within bounds, listed, taken once, and survive a restart where the app wants
+ * that. */
 #define _GNU_SOURCE /* nftw */
 #include "app/dead_letters.h"
 #include "protocol/json.h"

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE /* nftw */
 #include "net/file_watch.h"
 
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -88,7 +89,8 @@ static void expect_one_call(Fixture *f)
     assert_int_equal(f->calls, 1);
 }
 
-/* Another watch that is told of a change made after all that came before: by then this one would have been told as well. */
+/* Another watch that is told of a change made after all that came before: by then this one would have been told as
+ * well. */
 static void expect_no_call(Fixture *f)
 {
     Fixture other = {.loop = f->loop, .dir = f->dir};
@@ -108,7 +110,7 @@ static void make_folder(Fixture *f, const char *name)
     assert_int_equal(mkdir(IN(&f->dir, name), 0700), 0);
 }
 
-/* --- ways to write ------------------------------------------------------------------------------------------------------------ */
+/* --- ways to write ------------------------------------------------------------------------------------------------ */
 
 static void replacing_truncating_and_appending_are_told_once_each(void **state)
 {
@@ -178,7 +180,7 @@ static void a_file_that_stays_open_is_told_all_the_same(void **state)
     close(fd);
 }
 
-/* --- files that come and go ---------------------------------------------------------------------------------------------------- */
+/* --- files that come and go --------------------------------------------------------------------------------------- */
 
 static void a_file_that_is_created_later_is_told_also_deep_in_folders_that_are_not_there(void **state)
 {
@@ -249,7 +251,7 @@ static void a_folder_above_that_is_renamed_is_told(void **state)
     expect_one_call(f);
 }
 
-/* --- links --------------------------------------------------------------------------------------------------------------------- */
+/* --- links -------------------------------------------------------------------------------------------------------- */
 
 static void swap_link(Fixture *f, const char *target)
 {
@@ -315,7 +317,7 @@ static void links_in_a_circle_are_as_good_as_absent(void **state)
     expect_one_call(f);
 }
 
-/* --- storms, and silence --------------------------------------------------------------------------------------------------------- */
+/* --- storms, and silence ------------------------------------------------------------------------------------------ */
 
 static void a_thousand_writes_are_one_call(void **state)
 {
@@ -451,7 +453,7 @@ static void it_may_be_freed_in_the_call(void **state)
     expect_one_call(f);
 }
 
-/* --- what the kernel gives ------------------------------------------------------------------------------------------------------- */
+/* --- what the kernel gives ---------------------------------------------------------------------------------------- */
 
 /* The kernel's watches of all inotify descriptors of this process. */
 static size_t count_kernel_watches(void)
@@ -518,6 +520,37 @@ static void without_the_kernels_help_the_files_are_looked_at_until_it_helps(void
     expect_one_call(f);
 }
 
+static bool write_proc(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    bool written = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+    if (fd >= 0) close(fd);
+    return written;
+}
+
+/* The limit is set in a user namespace of this process, so this is the last test. Not everybody may have one. */
+static void when_the_kernels_watches_run_out_the_files_are_looked_at(void **state)
+{
+    static const char limit[] = "/proc/sys/user/max_inotify_watches";
+    Fixture *f = *state;
+    char map[64];
+    snprintf(map, sizeof map, "%u %u 1", getuid(), getuid());
+    if (unshare(CLONE_NEWUSER) != 0 || !write_proc("/proc/self/uid_map", map) || !write_proc(limit, "2")) skip();
+    make_folder(f, "a");
+    make_folder(f, "a/b");
+    temp_write(IN(&f->dir, "a/b/app.lua"), "1");
+    TempPath path = temp_path(&f->dir, "a/b/app.lua");
+    const char *paths[] = {path.text};
+    assert_true(file_watch_set(f->watch, paths, 1));
+    assert_non_null(strstr(file_watch_polls(f->watch), "max_user_watches"));
+    temp_write(path.text, "longer");
+    expect_one_call(f);
+    assert_true(write_proc(limit, "1000"));
+    temp_write(path.text, "even longer"); /* found by the next look, which is the last */
+    expect_one_call(f);
+    assert_null(file_watch_polls(f->watch));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -544,6 +577,7 @@ int main(void)
         TEST(it_may_be_freed_in_the_call),
         TEST(descriptors_and_kernel_watches_are_given_back),
         TEST(without_the_kernels_help_the_files_are_looked_at_until_it_helps),
+        TEST(when_the_kernels_watches_run_out_the_files_are_looked_at),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
