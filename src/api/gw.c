@@ -1,8 +1,8 @@
 /* gw.c - the module gw: handlers, what is known of the connection, the app itself. gw.send and gw.state have files of
  * their own. */
-#include "api/file.h"
 #include "api/json.h"
 #include "api/support.h"
+#include "app/file.h"
 
 #include <limits.h>
 #include <stdio.h>

@@ -7,9 +7,9 @@
  *
  * It is saved as <data folder>/state.json when the generation ends, and read when the next one begins. */
 #define _GNU_SOURCE /* strerror_r */
-#include "api/file.h"
 #include "api/json.h"
 #include "api/support.h"
+#include "app/file.h"
 #include "app/atomic_file.h"
 #include "protocol/json_scan.h"
 

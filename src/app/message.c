@@ -80,6 +80,24 @@ Message *message_stop(void)
     return message_new(MESSAGE_STOP, 0);
 }
 
+Message *message_copy(const Message *from)
+{
+    Message *message = message_new(from->kind, from->name.size + from->payload.size + from->state_version.size);
+    if (!message) return NULL;
+    char *at = (char *)(message + 1);
+    message->name = keep(&at, from->name);
+    message->payload = keep(&at, from->payload);
+    message->state_version = keep(&at, from->state_version);
+    message->seq = from->seq;
+    message->received_ms = from->received_ms;
+    message->connection = from->connection;
+    message->token = from->token;
+    message->generation = from->generation;
+    message->ok = from->ok;
+    message->last = from->last;
+    return message;
+}
+
 Message *message_ref(Message *message)
 {
     atomic_fetch_add_explicit(&message->references, 1, memory_order_relaxed);

@@ -46,6 +46,7 @@ Message *message_connection(Slice info);
 Message *message_eval(uint64_t token, Slice code);
 Message *message_lane(uint64_t lane);
 Message *message_stop(void);
+Message *message_copy(const Message *from); /* of any kind; its slices may point anywhere */
 
 Message *message_ref(Message *message); /* any thread; returns the message */
 void message_unref(Message *message);   /* any thread; NULL is fine */

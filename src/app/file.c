@@ -1,6 +1,6 @@
 /* file.c - see file.h. */
 #define _GNU_SOURCE /* strerror_r */
-#include "api/file.h"
+#include "app/file.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
-/* file.h - a whole file, read. No Lua in here, so nothing is lost to a raised error. */
-#ifndef GATEHOUSE_API_FILE_H
-#define GATEHOUSE_API_FILE_H
+/* file.h - a whole file, read. May wait for the disk. No Lua in here, so nothing is lost to a raised error. */
+#ifndef GATEHOUSE_APP_FILE_H
+#define GATEHOUSE_APP_FILE_H
 
 #include "protocol/buffer.h"
 
