@@ -16,6 +16,8 @@ static void app_destroy(App *app)
     inbox_free(app->inbox);
     message_unref(app->connection);
     buffer_free(&app->snapshot);
+    sources_unref(app->attempted);
+    sources_unref(app->good);
     pthread_cond_destroy(&app->changed);
     pthread_mutex_destroy(&app->lock);
     free(app->name);
@@ -78,6 +80,8 @@ static Generation *add_generation(App *app, ReloadKind kind, const char *reason)
     if (!generation) return NULL;
     generation->kind = kind;
     snprintf(generation->reason, sizeof generation->reason, "%s", reason);
+    if (kind == RELOAD_BACK && app->good) generation->override = sources_ref(app->good);
+    if (kind == RELOAD_AGAIN) generation->override = sources_ref(app->current->sources);
     generation->load_due_ms = generation_now_ms() + app->config.load_ms;
     generation->next = app->generations;
     app->generations = generation;
@@ -133,7 +137,8 @@ AppLaunch app_launched(App *app, char *problem, size_t problem_size)
     pthread_mutex_unlock(&first->lock);
     if (state == GENERATION_LOADED) return LAUNCH_LOADED;
     if (state == GENERATION_LOADING && generation_now_ms() < first->load_due_ms) return LAUNCH_LOADS;
-    snprintf(problem, problem_size, "%s", state == GENERATION_FAILED ? first->problem : "the main chunk does not come to an end");
+    snprintf(problem, problem_size, "%s",
+             state == GENERATION_FAILED ? first->problem : "the main chunk does not come to an end");
     app->gave_up = state == GENERATION_LOADING;
     return LAUNCH_FAILED;
 }
@@ -163,7 +168,8 @@ bool app_reload(App *app, ReloadKind kind, const char *reason)
     pthread_mutex_lock(&app->lock);
     bool runs = app->started && !app->stopping && app->current && !app->current->ended;
     if (runs && app->incoming && app->incoming->waits_for_turn) call_off(app);
-    bool begun = runs && !app->incoming && !app->has_result && add_generation(app, kind, reason);
+    bool possible = kind != RELOAD_BACK || app->good;
+    bool begun = runs && possible && !app->incoming && !app->has_result && add_generation(app, kind, reason);
     pthread_mutex_unlock(&app->lock);
     return begun;
 }
@@ -174,6 +180,15 @@ bool app_reloading(App *app)
     bool loads = app->incoming != NULL;
     pthread_mutex_unlock(&app->lock);
     return loads;
+}
+
+Sources *app_sources(App *app, AppSources which)
+{
+    pthread_mutex_lock(&app->lock);
+    Sources *sources = which == SOURCES_ATTEMPTED ? app->attempted : app->current ? app->current->sources : NULL;
+    if (sources) sources_ref(sources);
+    pthread_mutex_unlock(&app->lock);
+    return sources;
 }
 
 bool app_reloaded(App *app, AppReloaded *out)

@@ -7,6 +7,7 @@
 
 #include "app/inbox.h"
 #include "app/port.h"
+#include "app/sources.h"
 
 typedef struct lua_State lua_State;
 
@@ -63,7 +64,8 @@ bool app_start(App *app);
 /* In place of app_load, without waiting: port->news follows when the main chunk has run, or cannot. */
 bool app_launch(App *app); /* false without memory or threads */
 typedef enum { LAUNCH_LOADS, LAUNCH_LOADED, LAUNCH_FAILED } AppLaunch;
-AppLaunch app_launched(App *app, char *problem, size_t problem_size); /* FAILED: also after load_ms; then it is only to be freed */
+AppLaunch app_launched(App *app, char *problem,
+                       size_t problem_size); /* FAILED: also after load_ms; then it is only to be freed */
 
 /* Asks it to end; port->ended follows within stop_ms unless the script neither returns nor waits. */
 void app_stop(App *app);
@@ -106,6 +108,11 @@ AppWish app_wish(App *app, char *reason, size_t reason_size); /* once */
 
 /* Whether a generation loads or waits to follow. */
 bool app_reloading(App *app);
+
+/* The files that the last load from the disk has read, well or not; and those of the current generation. A reference for the caller; NULL if there
+ * are none. */
+typedef enum { SOURCES_ATTEMPTED, SOURCES_CURRENT } AppSources;
+Sources *app_sources(App *app, AppSources which);
 
 /* Frees generations that have ended, gives up a load that takes too long. In each news, and once in a while. */
 void app_tidy(App *app, int64_t now_ms);

@@ -28,6 +28,8 @@ struct App {
     Message *connection; /* the last MESSAGE_CONNECTION that was claimed */
     Buffer snapshot;     /* gw.state as it was when it was last looked at */
     int64_t snapshot_ms; /* when; 0: never */
+    Sources *attempted;  /* what the last load from the disk has read */
+    Sources *good;       /* what the last generation before the current one that did well had read */
     AppReloaded result;  /* of the last load, until it is fetched */
     bool has_result;
     AppWish wish; /* of the current generation, until it is fetched */

@@ -512,6 +512,7 @@ static void live(Generation *generation)
 static void go_first(Generation *generation)
 {
     bool loaded = load_run(generation);
+    takeover_loaded(generation);
     /* Before anybody hears that it has loaded: who dials then must know what to bring. */
     if (loaded) handlers_announce(generation, true);
     set_state(generation, loaded ? GENERATION_LOADED : GENERATION_FAILED);
@@ -537,12 +538,19 @@ static bool check_itself(Generation *generation)
     return fine;
 }
 
+static bool load_later(Generation *generation)
+{
+    if (!takeover_begin(generation)) return false;
+    bool loaded = load_run(generation);
+    takeover_loaded(generation);
+    return loaded;
+}
+
 /* A later one: takes over, or leaves all as it was. */
 static void go_on(Generation *generation)
 {
-    bool follows =
-        load_run(generation) && takeover_ask(generation) && check_itself(generation) && takeover_finish(generation);
-    if (follows) {
+    bool loaded = load_later(generation);
+    if (loaded && takeover_ask(generation) && check_itself(generation) && takeover_finish(generation)) {
         live(generation);
         takeover_save(generation);
         return;
@@ -578,6 +586,9 @@ static void free_all(Generation *generation)
     message_unref(generation->connection);
     message_unref(generation->taken);
     buffer_free(&generation->inheritance);
+    buffer_free(&generation->text);
+    sources_unref(generation->sources);
+    sources_unref(generation->override);
     inbox_free(generation->mail);
     pthread_cond_destroy(&generation->changed);
     pthread_mutex_destroy(&generation->lock);
@@ -589,7 +600,9 @@ static void free_all(Generation *generation)
 static bool make_parts(Generation *generation)
 {
     generation->mail = inbox_new(&(InboxLimits){0}, NULL, NULL);
-    if (!generation->mail || !load_find_main_file(generation, generation->config->path)) return false;
+    generation->sources = sources_new(0);
+    if (!generation->mail || !generation->sources || !load_find_main_file(generation, generation->config->path))
+        return false;
     generation->L = lua_newstate(allocate, generation);
     if (!generation->L) return false;
     lua_atpanic(generation->L, panic);

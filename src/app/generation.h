@@ -5,6 +5,7 @@
 #define GATEHOUSE_APP_GENERATION_H
 
 #include "app/app.h"
+#include "app/file.h"
 #include "protocol/heap.h"
 
 #include <lua.h>
@@ -26,6 +27,13 @@ Slice generation_connection(
 /* The bytes of gw.state to begin with, empty for none: what the generation before has at the border where it stops for this one; the first
  * generation's are the saved ones. The first call waits for that border; raises if there will be none. Borrowed while the main chunk runs. */
 Slice generation_inherit(lua_State *L);
+
+/* What file_read does; the file belongs to the app's sources from then on: --watch watches it, a rollback brings its content back. */
+FileResult generation_read(lua_State *L, const char *path, size_t limit_bytes, Buffer *content, char *problem,
+                           size_t problem_size);
+/* Reads and compiles it, text only, as luaL_loadfilex does: pushes the chunk, or a message. May raise without memory. */
+int generation_load_file(lua_State *L, const char *path);
+
 int64_t generation_now_ms(void);            /* monotonic */
 int64_t generation_due_ms(int64_t wait_ms); /* when at least so long has passed; at once for 0 */
 

@@ -7,6 +7,7 @@
 #include "app/door.h"
 #include "app/generation.h"
 #include "app/memory.h"
+#include "app/sources.h"
 
 #include <pthread.h>
 
@@ -102,7 +103,10 @@ struct Generation {
     char pause_problem[1024]; /* why it cannot be replaced now */
     Handover *handover;       /* while paused: what it would leave */
 
-    char *folder; /* of the main file, for require */
+    Sources *sources;  /* what it has read */
+    Sources *override; /* what it reads in place of the disk; NULL: the disk */
+    Buffer text;       /* of a file that is compiled */
+    char *folder;      /* of the main file, for require */
     char *main_file;
     lua_State *L;
     Memory memory;
@@ -118,10 +122,11 @@ struct Generation {
     Lane *draining_first, **draining_last;
     Delivery *oldest, *youngest; /* of all that wait; changed under `lock` */
     uint64_t arrivals;
-    Handover *left;  /* what the generation before left, while it is being worked through; under `lock` */
-    Handover *holds; /* the calls of the generation before that it waits for */
-    int probation;   /* calls that are still looked at for a way back */
-    int failures;    /* of them */
+    Handover *left;    /* what the generation before left, while it is being worked through; under `lock` */
+    Handover *holds;   /* the calls of the generation before that it waits for */
+    int probation;     /* calls that are still looked at for a way back */
+    int failures;      /* of them */
+    bool failed_often; /* it has asked for a way back; under App.lock */
 
     Message *connection; /* the last MESSAGE_CONNECTION */
     bool starting;       /* an error now means that it does not follow */

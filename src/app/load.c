@@ -53,13 +53,51 @@ static void set_problem(Generation *generation, const char *text)
     buffer_free(&problem);
 }
 
+/* --- files ----------------------------------------------------------------------------------------------------------------------- */
+
+FileResult generation_read(lua_State *L, const char *path, size_t limit_bytes, Buffer *content, char *problem,
+                           size_t problem_size)
+{
+    const Generation *generation = generation_of(L);
+    return sources_read(generation->sources, generation->override, path, limit_bytes, content, problem, problem_size);
+}
+
+/* A first line that begins with '#' is for the shell; its end stays, so that lines keep their numbers. */
+static Slice without_shebang(Slice text)
+{
+    static const char mark[] = "\xef\xbb\xbf";
+    if (text.size >= 3 && memcmp(text.data, mark, 3) == 0) text = slice_make(text.data + 3, text.size - 3);
+    if (text.size == 0 || *text.data != '#') return text;
+    const char *end = memchr(text.data, '\n', text.size);
+    return end ? slice_make(end, text.size - (size_t)(end - text.data)) : slice_make(text.data, 0);
+}
+
+int generation_load_file(lua_State *L, const char *path)
+{
+    Generation *generation = generation_of(L);
+    char problem[512];
+    const char *name = lua_pushfstring(L, "@%s", path);
+    buffer_clear(&generation->text);
+    if (generation_read(L, path, generation->config->memory_bytes, &generation->text, problem, sizeof problem) !=
+        FILE_READ) {
+        lua_pop(L, 1);
+        lua_pushstring(L, problem);
+        return LUA_ERRFILE;
+    }
+    Slice text = without_shebang(buffer_slice(&generation->text));
+    int status = luaL_loadbufferx(L, text.data, text.size, name, "t");
+    buffer_free(&generation->text);
+    lua_remove(L, -2);
+    return status;
+}
+
 /* Compiles the main file: text only. A syntax error needs no traceback, so it is kept here. */
 static int compile(lua_State *L)
 {
     Generation *generation = generation_of(L);
     generation->config->bindings.open(L);
     lua_settop(L, 0);
-    if (luaL_loadfilex(L, generation->main_file, "t") == LUA_OK) return 1;
+    if (generation_load_file(L, generation->main_file) == LUA_OK) return 1;
     set_problem(generation, lua_tostring(L, -1));
     return 0;
 }

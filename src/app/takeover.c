@@ -18,6 +18,30 @@ static bool fail(Generation *incoming, ReloadOutcome outcome, const char *proble
 
 /* --- the incoming one ----------------------------------------------------------------------------------------------------------- */
 
+bool takeover_begin(Generation *incoming)
+{
+    App *app = incoming->app;
+    if (incoming->kind != RELOAD_CHANGED) return true;
+    pthread_mutex_lock(&app->lock);
+    Sources *attempted = app->attempted ? sources_ref(app->attempted) : NULL;
+    pthread_mutex_unlock(&app->lock);
+    bool same = attempted && sources_same_on_disk(attempted);
+    sources_unref(attempted);
+    return !same || fail(incoming, RELOADED_UNCHANGED, "nothing has changed");
+}
+
+/* What came from elsewhere than the disk says nothing about what is there. */
+void takeover_loaded(Generation *incoming)
+{
+    App *app = incoming->app;
+    sources_seal(incoming->sources);
+    if (incoming->override) return;
+    pthread_mutex_lock(&app->lock);
+    sources_unref(app->attempted);
+    app->attempted = sources_ref(incoming->sources);
+    pthread_mutex_unlock(&app->lock);
+}
+
 /* With the lock held: whether it may go on. */
 static bool check_wanted(Generation *incoming)
 {
@@ -105,6 +129,7 @@ void takeover_give_up(Generation *incoming)
     if (app->incoming == incoming) {
         release(app);
         app->incoming = NULL;
+        if (incoming->outcome == RELOADED_UNCHANGED) app->last_number--; /* nothing of it was ever seen */
         report(incoming, incoming->outcome, app->current->number);
     }
     pthread_mutex_unlock(&app->lock);
@@ -132,6 +157,11 @@ static void swap(Generation *incoming)
     } else if (!before->ended) {
         condemn(incoming, before);
     }
+    if (!before->failed_often) { /* the one to go back to, should this one fail */
+        sources_unref(app->good);
+        app->good = sources_ref(before->sources);
+    }
+    if (incoming->kind == RELOAD_BACK) app->rollbacks++;
     incoming->connection = app->connection ? message_ref(app->connection) : NULL;
     atomic_store(&before->retired, true);
     app->current = incoming;

@@ -15,6 +15,10 @@
 
 /* --- the incoming one ----------------------------------------------------------------------------------------------------------- */
 
+/* Whether there is anything to load: false for RELOAD_CHANGED when nothing has changed. Reads the disk. */
+bool takeover_begin(Generation *incoming);
+/* Its main chunk has run, well or not: what it has read is known. The first one's too. */
+void takeover_loaded(Generation *incoming);
 /* Waits until the current one stands at a border, or cannot be waited for. A second call returns at once. False, with why in `problem`. */
 bool takeover_ask(Generation *incoming);
 /* Becomes the current one. False, with why in `problem`. */
