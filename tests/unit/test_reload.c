@@ -297,6 +297,54 @@ static void an_answer_finds_the_generation_that_asked(void **state)
     bench_stop(&bench);
 }
 
+/* --- files ----------------------------------------------------------------------------------------------------------------------- */
+
+static AppReloaded reload_as(Bench *bench, ReloadKind kind)
+{
+    assert_true(app_reload(bench->app, kind, "test"));
+    return await_reloaded(bench);
+}
+
+static void what_has_not_changed_since_it_was_last_tried_is_not_loaded(void **state)
+{
+    Bench bench;
+    (void)state;
+    setup(&bench, "note('one')", (AppConfig){0});
+    assert_int_equal(reload_as(&bench, RELOAD_CHANGED).outcome, RELOADED_UNCHANGED);
+    rewrite(&bench, "error('broken')");
+    assert_int_equal(reload_as(&bench, RELOAD_CHANGED).outcome, RELOADED_FAILED);
+    assert_int_equal(reload_as(&bench, RELOAD_CHANGED).outcome, RELOADED_UNCHANGED);
+    rewrite(&bench, "note('two')");
+    AppReloaded result = reload_as(&bench, RELOAD_CHANGED);
+    assert_int_equal(result.outcome, RELOADED_DONE);
+    assert_int_equal(reload_as(&bench, RELOAD_CHANGED).outcome, RELOADED_UNCHANGED);
+    assert_int_equal(generation_of_app(&bench), result.generation);
+    bench_stop(&bench);
+    assert_null(strstr(bench.world.notes, "two two"));
+}
+
+static void the_way_back_leads_to_the_sources_that_were_loaded_before(void **state)
+{
+    Bench bench;
+    (void)state;
+    setup(&bench, "on('e', function() note('good') end)", (AppConfig){0});
+    assert_false(app_reload(bench.app, RELOAD_BACK, "nothing to go back to"));
+    reload_well(&bench, "on('e', function() note('bad') end)");
+    rewrite(&bench, "on('e', function() note('newer') end)");
+    await_drained(&bench);
+    assert_int_equal(reload_as(&bench, RELOAD_BACK).outcome, RELOADED_DONE);
+    send_event(&bench, "e", "");
+    await_note(&bench.world, "good");
+    await_drained(&bench);
+    /* The disk was not asked: what is there now is still a change. */
+    assert_int_equal(reload_as(&bench, RELOAD_CHANGED).outcome, RELOADED_DONE);
+    send_event(&bench, "e", "");
+    await_note(&bench.world, "newer");
+    await_drained(&bench);
+    assert_int_equal(reload_as(&bench, RELOAD_AGAIN).outcome, RELOADED_DONE);
+    bench_stop(&bench);
+}
+
 /* --- several --------------------------------------------------------------------------------------------------------------------------- */
 
 static void one_old_generation_drains_at_a_time_and_the_newest_wins(void **state)
@@ -458,6 +506,8 @@ int main(void)
         cmocka_unit_test(a_part_of_an_event_goes_to_the_handler_that_it_waited_for),
         cmocka_unit_test(what_waits_longer_than_the_grace_gets_reloaded),
         cmocka_unit_test(an_answer_finds_the_generation_that_asked),
+        cmocka_unit_test(what_has_not_changed_since_it_was_last_tried_is_not_loaded),
+        cmocka_unit_test(the_way_back_leads_to_the_sources_that_were_loaded_before),
         cmocka_unit_test(one_old_generation_drains_at_a_time_and_the_newest_wins),
         cmocka_unit_test(a_hundred_reloads_leave_one_generation),
         cmocka_unit_test(a_generation_that_does_not_come_back_is_replaced_by_force),
