@@ -194,6 +194,7 @@ void host_free(Host *host)
     host->client = NULL;
     for (int i = 0; i < host->app_count; i++) {
         HostApp *app = host->apps[i];
+        host_stop_watching_files(app);
         atomic_store(&app->awaited, true);
         if (app->app && !app_free(app->app)) {
             all_back = false;
@@ -279,6 +280,7 @@ void host_app_ended(HostApp *app)
     Host *host = app->host;
 
     app->has_ended = true;
+    host_stop_watching_files(app);
     host_reloads_end(app);
     host_evals_end(app);
     if (app->app && !app_ended_well(app->app)) host->stats.spoiled++; /* NULL: host_free was before */

@@ -63,6 +63,9 @@ typedef void HostDone(void *context, bool ok, Slice text);
  * nothing was done. */
 bool host_reload(Host *host, const char *name, const char *reason, HostDone *done, void *context);
 
+/* From now on an app is reloaded when a file that it was made of changes. After host_start. */
+void host_watch_files(Host *host);
+
 /* Runs a piece of Lua in the app, behind the messages that wait for it; `text` is what a REPL prints. False as above. */
 bool host_eval(Host *host, const char *name, Slice code, HostDone *done, void *context);
 

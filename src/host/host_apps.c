@@ -125,6 +125,7 @@ void host_look_at_launch(HostApp *app)
         host_welcome(app);
         app->started = app_start(app->app);
         tell_change(app, app->started, "it is new, and runs");
+        host_watch_files_of(app);
         break;
     case LAUNCH_FAILED:
         tell_change(app, false, problem);

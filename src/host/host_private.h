@@ -4,6 +4,7 @@
 
 #include "host/host.h"
 #include "host/router.h"
+#include "net/file_watch.h"
 
 #include <stdatomic.h>
 
@@ -47,6 +48,8 @@ typedef struct {
     char reason[128];
     char last_failure[4096]; /* of a reload; empty when the last one was well */
     HostEval *evals;
+    FileWatch *files;      /* NULL: they are not watched */
+    const char *polls;     /* why they are only looked at, once that was told */
     HostAsked *change; /* who waits for its coming or going */
     bool removing;     /* it is to go */
     int64_t remove_due_ms;
@@ -72,6 +75,7 @@ struct Host {
     HostAnswer *owed;    /* there was no memory for their answers */
     HostAsked *asked;    /* that were not answered yet */
     LoopSoon answer;
+    bool watches_files;
     uint64_t last_eval;
     int pressing; /* apps under pressure */
     bool clean;   /* no app was left behind */
@@ -110,6 +114,10 @@ void host_removed(HostApp *app);
 void host_look_at_launch(HostApp *app);
 void host_look_at_removal(HostApp *app, int64_t now_ms);
 void host_welcome(HostApp *app); /* host.c: what others know of the connection */
+
+/* host_files.c */
+void host_watch_files_of(HostApp *app); /* anew, since it was loaded; nothing if they are not watched */
+void host_stop_watching_files(HostApp *app);
 
 /* host_reload.c: the next generation. */
 void host_app_news(HostApp *app);

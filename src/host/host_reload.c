@@ -55,7 +55,7 @@ static void begin(HostApp *app)
         app->loads = true;
         host_arm_watch(app->host);
     } else if (!app->loads) {
-        fail_all(app, "it does not run, so it cannot be reloaded");
+        fail_all(app, app->kind == RELOAD_BACK ? "there is no generation to go back to" : "it does not run, so it cannot be reloaded");
     }
 }
 
@@ -145,9 +145,15 @@ static void take_result(HostApp *app, const AppReloaded *result)
 {
     app->loads = false;
     switch (result->outcome) {
-    case RELOADED_DONE: tell_done(app, result); break;
+    case RELOADED_DONE:
+        tell_done(app, result);
+        host_watch_files_of(app);
+        break;
     case RELOADED_UNCHANGED: tell_unchanged(app); break;
-    case RELOADED_FAILED: tell_failed(app, result); break;
+    case RELOADED_FAILED:
+        tell_failed(app, result);
+        host_watch_files_of(app);
+        break;
     case RELOADED_SUPERSEDED:
     case RELOADED_CAME_BACK: /* once more, with those that have asked meanwhile */
         append(&app->waiting, app->later);
