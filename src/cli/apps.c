@@ -3,6 +3,7 @@
 
 #include "host/state_dir.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -80,28 +81,128 @@ static int choose_configured(const Context *context, const ConfigApp *configured
     return CLI_OK;
 }
 
-int apps_choose(const Context *context, AppChoice **apps, size_t *count)
+/* --- folders of apps ---------------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    AppChoice *apps;
+    size_t count, room;
+} Chosen;
+
+/* A place for one more; NULL without memory. */
+static AppChoice *next_place(Chosen *chosen)
 {
-    bool named = context->parsed->count > 0;
-    size_t wanted = named ? (size_t)context->parsed->count : config_app_count(context->config);
+    if (chosen->count == chosen->room) {
+        size_t room = chosen->room ? chosen->room * 2 : 8;
+        AppChoice *apps = realloc(chosen->apps, room * sizeof *apps);
+        if (!apps) return NULL;
+        chosen->apps = apps;
+        chosen->room = room;
+    }
+    AppChoice *place = &chosen->apps[chosen->count++];
+    *place = (AppChoice){.settings = NULL};
+    return place;
+}
+
+static bool is_folder(const char *path)
+{
+    struct stat status;
+
+    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+static bool has_main_file(const char *folder)
+{
+    char path[PATH_MAX];
+
+    return snprintf(path, sizeof path, "%s/init.lua", folder) < (int)sizeof path && access(path, F_OK) == 0;
+}
+
+static bool is_app(const char *folder, const char *entry, char *path, size_t path_size)
+{
+    size_t size = strlen(entry);
+
+    if (*entry == '.' || snprintf(path, path_size, "%s/%s", folder, entry) >= (int)path_size) return false;
+    if (is_folder(path)) return has_main_file(path);
+    return size > 4 && strcmp(entry + size - 4, ".lua") == 0;
+}
+
+/* Each script in the folder, and each folder in it with an init.lua, in the order of their names. */
+static int choose_folder(const Context *context, const char *folder, Chosen *chosen)
+{
+    char path[PATH_MAX];
+    struct dirent **entries = NULL;
+    int status = CLI_OK;
+    int count = scandir(folder, &entries, NULL, alphasort);
+
+    if (count < 0)
+        return command_fail(context->command, CLI_FAILED, "the folder %s cannot be read: %s", folder, strerror(errno));
+    for (int i = 0; i < count; i++) {
+        if (status == CLI_OK && is_app(folder, entries[i]->d_name, path, sizeof path)) {
+            AppChoice *place = next_place(chosen);
+            status = place ? choose(context, path, place)
+                           : command_fail(context->command, CLI_FAILED, "there is not enough memory");
+        }
+        free(entries[i]);
+    }
+    free(entries);
+    return status;
+}
+
+static int choose_argument(const Context *context, const char *argument, Chosen *chosen)
+{
+    if (is_folder(argument) && !has_main_file(argument)) return choose_folder(context, argument, chosen);
+    AppChoice *place = next_place(chosen);
+    return place ? choose(context, argument, place)
+                 : command_fail(context->command, CLI_FAILED, "there is not enough memory");
+}
+
+static int choose_all_configured(const Context *context, Chosen *chosen)
+{
+    int status = CLI_OK;
+
+    for (size_t i = 0; i < config_app_count(context->config) && status == CLI_OK; i++) {
+        AppChoice *place = next_place(chosen);
+        status = place ? choose_configured(context, config_app(context->config, i), place)
+                       : command_fail(context->command, CLI_FAILED, "there is not enough memory");
+    }
+    return status;
+}
+
+static int refuse_twins(const Context *context, const Chosen *chosen)
+{
+    for (size_t i = 0; i < chosen->count; i++) {
+        const AppChoice *app = &chosen->apps[i];
+        for (size_t j = 0; j < i; j++) {
+            const AppChoice *twin = &chosen->apps[j];
+            if (strcmp(app->name, twin->name) == 0)
+                return command_fail(context->command, CLI_USAGE, "two apps are named %s: %s and %s", app->name,
+                                    twin->path, app->path);
+        }
+    }
+    return CLI_OK;
+}
+
+int apps_choose(const Context *context, bool may_be_none, AppChoice **apps, size_t *count)
+{
+    Chosen chosen = {0};
+    int named = context->parsed->count;
     int status = CLI_OK;
 
     *count = 0;
     *apps = NULL;
-    if (wanted == 0) return command_misused(context->command, "name an app: a script, or a folder with init.lua");
-    AppChoice *chosen = calloc(wanted, sizeof *chosen);
-    if (!chosen) return command_fail(context->command, CLI_FAILED, "there is not enough memory");
-    for (size_t i = 0; i < wanted && status == CLI_OK; i++) {
-        status = named ? choose(context, context->parsed->arguments[i], &chosen[i])
-                       : choose_configured(context, config_app(context->config, i), &chosen[i]);
-        for (size_t j = 0; j < i && status == CLI_OK; j++) {
-            if (strcmp(chosen[i].name, chosen[j].name) != 0) continue;
-            status = command_fail(context->command, CLI_USAGE, "two apps are named %s: %s and %s", chosen[i].name,
-                                  chosen[j].path, chosen[i].path);
-        }
+    if (named == 0 && config_app_count(context->config) == 0)
+        return command_misused(context->command, "name an app: a script, or a folder with init.lua");
+    if (named == 0) status = choose_all_configured(context, &chosen);
+    for (int i = 0; i < named && status == CLI_OK; i++) {
+        status = choose_argument(context, context->parsed->arguments[i], &chosen);
     }
-    *apps = chosen;
-    *count = wanted;
+    if (status == CLI_OK) status = refuse_twins(context, &chosen);
+    if (status == CLI_OK && chosen.count == 0 && !may_be_none)
+        status =
+            command_fail(context->command, CLI_USAGE, "there is no app in %s: no script, and no folder with init.lua",
+                         context->parsed->arguments[0]);
+    *apps = chosen.apps;
+    *count = chosen.count;
     return status;
 }
 

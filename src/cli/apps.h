@@ -12,10 +12,10 @@ typedef struct {
     size_t memory_bytes;
 } AppChoice;
 
-/* The arguments, or without any all apps of the configuration. An argument is a script, a folder with init.lua, or the name of a
- * configured app; what the configuration has under that name applies. The caller frees `*apps`. Returns CLI_OK, or a status after
- * having said what is wrong: no app, no name for one, two of one name. */
-int apps_choose(const Context *context, AppChoice **apps, size_t *count);
+/* The arguments, or without any all apps of the configuration. An argument is a script, a folder with init.lua, the name of a
+ * configured app (what the configuration has under a name applies), or a folder of such scripts and folders. The caller frees `*apps`. Returns CLI_OK,
+ * or a status after having said what is wrong: no app, unless there may be none; no name for one; two of one name. */
+int apps_choose(const Context *context, bool may_be_none, AppChoice **apps, size_t *count);
 
 /* The data folder of an app, made if it is not there. False with a sentence in `problem`. */
 bool apps_data_dir(const char *state_dir, const char *name, char *path, size_t path_size, char *problem,

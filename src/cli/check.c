@@ -129,7 +129,7 @@ static int check_main(const Command *command, const Parsed *parsed)
     size_t count = 0;
     int status = context_open(&check.context, command, parsed, LOG_INFO);
 
-    if (status == CLI_OK) status = apps_choose(&check.context, &apps, &count);
+    if (status == CLI_OK) status = apps_choose(&check.context, false, &apps, &count);
     if (status == CLI_OK) {
         check.host = host_new(check.context.loop, check.context.log, &(HostSink){.ended = never});
         if (!check.host) status = command_fail(command, CLI_FAILED, "there is not enough memory");

@@ -41,6 +41,7 @@ const OptionInfo option_infos[OPTION_END] = {
     [OPTION_TICK_MS] = {"tick-ms", "N", "milliseconds between two ticks (default: 30000)", 0},
     [OPTION_PORT_FILE] = {"port-file", "FILE", "write the port there once it listens", 0},
     [OPTION_SECONDS] = {"seconds", "N", "end after that long", 0},
+    [OPTION_WATCH] = {"watch", NULL, "reload an app when one of its files changes", 0},
 };
 
 /* --- parsing ---------------------------------------------------------------------------------------------------------------- */

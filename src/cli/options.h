@@ -38,6 +38,7 @@ typedef enum {
     OPTION_TICK_MS,
     OPTION_PORT_FILE,
     OPTION_SECONDS,
+    OPTION_WATCH,
     OPTION_END
 } OptionId;
 

@@ -21,6 +21,7 @@ typedef struct {
     AppChoice *apps;
     size_t app_count;
     Host *host;
+    bool watches;
     bool was_ready, failed, clean;
 } Run;
 
@@ -67,23 +68,91 @@ static void on_hangup(void *context)
     (void)host_reload(run->host, NULL, "SIGHUP", NULL, NULL);
 }
 
+/* What the host is to know of an app, its data folder made; the texts are borrowed from the choice and `data_dir`. */
+static bool configure(const Run *run, const AppChoice *choice, char data_dir[PATH_MAX], AppConfig *config,
+                      char *problem, size_t problem_size)
+{
+    if (!apps_data_dir(run->state_dir, choice->name, data_dir, PATH_MAX, problem, problem_size)) return false;
+    *config = (AppConfig){.name = choice->name,
+                          .path = choice->path,
+                          .data_dir = data_dir,
+                          .settings = choice->settings,
+                          .memory_bytes = choice->memory_bytes,
+                          .bindings = api_bindings()};
+    return true;
+}
+
 static int add_apps(Run *run)
 {
     char problem[4096], data_dir[PATH_MAX];
 
     for (size_t i = 0; i < run->app_count; i++) {
-        const AppChoice *choice = &run->apps[i];
-        if (!apps_data_dir(run->state_dir, choice->name, data_dir, sizeof data_dir, problem, sizeof problem))
+        AppConfig app;
+        if (!configure(run, &run->apps[i], data_dir, &app, problem, sizeof problem) ||
+            !host_add_app(run->host, &app, problem, sizeof problem))
             return fail(run, problem);
-        AppConfig app = {.name = choice->name,
-                         .path = choice->path,
-                         .data_dir = data_dir,
-                         .settings = choice->settings,
-                         .memory_bytes = choice->memory_bytes,
-                         .bindings = api_bindings()};
-        if (!host_add_app(run->host, &app, problem, sizeof problem)) return fail(run, problem);
     }
     return CLI_OK;
+}
+
+/* --- apps that come and go ------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    Run *run;
+    HostAsked *asked;
+    const AppChoice *apps;
+    size_t count;
+} Rescan;
+
+static bool is_chosen(const AppChoice *apps, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(apps[i].name, name) == 0) return true;
+    }
+    return false;
+}
+
+static bool retire_if_gone(void *context, const char *name)
+{
+    const Rescan *rescan = context;
+
+    if (!is_chosen(rescan->apps, rescan->count, name)) host_retire_app(rescan->run->host, name, rescan->asked);
+    return true;
+}
+
+static bool is_other(void *context, const char *name)
+{
+    return strcmp(context, name) != 0;
+}
+
+static void launch_if_new(const Rescan *rescan, AppChoice *choice)
+{
+    char problem[1024], data_dir[PATH_MAX];
+    AppConfig app;
+
+    if (!host_each_app(rescan->run->host, is_other, choice->name)) return;
+    if (configure(rescan->run, choice, data_dir, &app, problem, sizeof problem)) {
+        host_launch(rescan->run->host, &app, rescan->asked);
+    } else {
+        (void)fail(rescan->run, problem);
+    }
+}
+
+/* A folder of apps has other ones now, perhaps. */
+static void on_rescan(void *context, HostAsked *asked)
+{
+    Run *run = context;
+    AppChoice *apps = NULL;
+    size_t count = 0;
+
+    if (apps_choose(&run->context, true, &apps, &count) == CLI_OK) {
+        Rescan rescan = {run, asked, apps, count};
+        (void)host_each_app(run->host, retire_if_gone, &rescan);
+        for (size_t i = 0; i < count; i++) {
+            launch_if_new(&rescan, &apps[i]);
+        }
+    }
+    free(apps);
 }
 
 static int open_state(Run *run)
@@ -101,7 +170,7 @@ static int open_state(Run *run)
 static int start(Run *run)
 {
     char problem[1024];
-    HostSink sink = {.context = run, .notice = on_notice, .ended = on_ended};
+    HostSink sink = {.context = run, .notice = on_notice, .ended = on_ended, .rescan = on_rescan};
 
     run->host = host_new(run->context.loop, run->context.log, &sink);
     if (!run->host) return fail(run, "there is not enough memory");
@@ -109,15 +178,17 @@ static int start(Run *run)
     if (status != CLI_OK) return status;
     if (!host_connect(run->host, run->context.config, problem, sizeof problem)) return fail(run, problem);
     if (!host_on_signals(run->host, on_hangup, run)) return fail(run, "signals cannot be watched");
-    return host_start(run->host) ? CLI_OK : fail(run, "there is not enough memory");
+    if (!host_start(run->host)) return fail(run, "there is not enough memory");
+    if (run->watches) host_watch_files(run->host);
+    return CLI_OK;
 }
 
 static int run_main(const Command *command, const Parsed *parsed)
 {
-    Run run = {.lock = -1, .clean = true};
+    Run run = {.lock = -1, .watches = parsed->values[OPTION_WATCH] != NULL, .clean = true};
     int status = context_open(&run.context, command, parsed, LOG_INFO);
 
-    if (status == CLI_OK) status = apps_choose(&run.context, &run.apps, &run.app_count);
+    if (status == CLI_OK) status = apps_choose(&run.context, false, &run.apps, &run.app_count);
     if (status == CLI_OK) status = context_read_secrets(&run.context);
     if (status == CLI_OK) status = open_state(&run);
     if (status == CLI_OK) status = start(&run);
@@ -139,14 +210,19 @@ static int run_main(const Command *command, const Parsed *parsed)
     return status;
 }
 
+static const OptionId option_ids[] = {OPTION_WATCH};
+
 const Command command_run = {
     .name = "run",
     .arguments = "[APP...]",
     .summary = "Load apps, connect to the gateway and run them",
-    .details = "APP is a script, a folder with init.lua, or the name of an app in gatehouse.lua; without any,\n"
-               "all apps in gatehouse.lua are run. An app is named after its file or folder.\n\n"
-               "The token comes from OPENCLAW_GATEWAY_TOKEN or --token-file. SIGINT and SIGTERM stop, a second one\n"
-               "at once; SIGHUP reads the token file again, connects at once, and reloads all apps.\n",
+    .details =
+        "APP is a script, a folder with init.lua, the name of an app in gatehouse.lua, or a folder of such\n"
+        "scripts and folders; without any, all apps in gatehouse.lua are run. An app is named after its file or\n"
+        "folder.\n\n"
+        "The token comes from OPENCLAW_GATEWAY_TOKEN or --token-file. SIGINT and SIGTERM stop, a second one\n"
+        "at once; SIGHUP reads the token file again, connects at once, and reloads all apps.\n",
+    .options = {option_ids, sizeof option_ids / sizeof *option_ids},
     .shared = &connection_options,
     .run = run_main,
 };
