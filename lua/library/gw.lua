@@ -29,7 +29,7 @@ gw = {}
 
 ---An error that came back as the second result. As text it is a sentence: `sessions.describe failed: UNAVAILABLE: try later`.
 ---
----Codes of the host: `NOT_CONNECTED`, `DISCONNECTED`, `TIMEOUT`, `CANCELLED`, `QUEUE_FULL`, `NO_MEMORY`, `TOO_LARGE`, `BAD_PARAMS`, `BAD_RESPONSE`. The gateway's keep what it
+---Codes of the host: `NOT_CONNECTED`, `DISCONNECTED`, `TIMEOUT`, `CANCELLED`, `RELOADED`, `QUEUE_FULL`, `NO_MEMORY`, `TOO_LARGE`, `BAD_PARAMS`, `BAD_RESPONSE`. The gateway's keep what it
 ---sent: `INVALID_REQUEST`, `FORBIDDEN`, `UNAVAILABLE`, …
 ---@class gw.Error
 ---@field code string  what kind of error, for programs
@@ -170,13 +170,25 @@ function gw.read_file(path) end
 ---@type gw.App
 gw.app = {}
 
----Data that is there again after a restart: saved into `state.json` of the app's data folder when it stops.
+---Data that is there again after a reload and after a restart.
 ---
----It holds plain data: strings (UTF-8), numbers, booleans, `json.null` and tables of them: lists, or with strings as names. A value that cannot be carried is an error where it is assigned to a
----field of `gw.state`, with its path. What is put into a table that is in there already is looked at when the state is saved: then it is an
----error in the log, and that field of `gw.state` is left out. Metatables are not carried.
+---It holds plain data: strings of any bytes, integers, floats, booleans, `json.null` and tables of them, with strings, numbers and booleans as keys. A table
+---that stands in several places stays one table, and cycles are fine. A value that cannot be carried (a function, a userdata, a table with a metatable, a
+---table as a key, more than 1000 tables inside each other) is an error where it is assigned to a field of `gw.state`, with its path. What is put into
+---a table that is in there already is looked at when the state is saved: then it is an error in the log; at a reload the old generation stays;
+---and when the app stops, that field of `gw.state` is left out.
 ---
----It is no table itself: `pairs` works, `next` does not. A file that is broken is moved aside with a warning and never overwritten.
+---It is saved to `state.bin` of the app's data folder while the app runs, about a second after it handled something (under load within five seconds; a large
+---state more seldom, so that it takes no more than a fiftieth of the time), and when the app stops. A crash at any moment leaves the last
+---state that was saved, or the one before. A file that is broken is moved aside with a warning and never overwritten. The `state.json` of an
+---earlier release is read once.
+---
+---It is no table itself: `pairs`, `ipairs` and `#` work, `next` does not. `gw.state = t` makes `t` its content. It is read from the disk, or taken over
+---from the generation before, when it is first looked at.
+---
+---After a reload the old generation, in which handlers may still wait for something, can read it, and no longer write it: an assignment
+---to `gw.state` or to any table in it raises a [gw.Error](#gwerror) with code `RELOADED`, since it would be lost. Reading, `pairs`, `ipairs`, `#` and `json.encode` go on
+---working there, while `next`, `rawget`, `rawlen` and `rawset` go past it: they find such a table empty, and what `rawset` puts there is lost.
 ---
 ---```lua
 ---gw.state.failures = (gw.state.failures or 0) + 1
@@ -185,3 +197,21 @@ gw.app = {}
 ---```
 ---@type table<string, any>
 gw.state = {}
+
+---Converts what an older version of the app has kept. Once, in the main chunk, before anything else uses `gw.state`.
+---
+---What is kept has a version: 0 until this gives it another one. If it is older than `version`, the function is called at once with the table behind `gw.state` and the version that
+---it has; it changes the table, or returns a new one. Then the version is `version`. That goes for a new app too: with an empty table and 0. If the function raises, the app does
+---not load, and what was kept stays as it is. A newer version than `version` is a warning in the log: the data is taken as it is and keeps its version.
+---
+---```lua
+---gw.on_migrate(2, function(state, from)
+---  if from < 1 then state.sessions = state.sessions or {} end
+---  if from < 2 then
+---    for key, seen in pairs(state.sessions) do state.sessions[key] = { seen = seen } end
+---  end
+---end)
+---```
+---@param version integer  of the data as this app wants it; from 1 on
+---@param fn fun(state: table, from: integer): table?  the function
+function gw.on_migrate(version, fn) end

@@ -177,7 +177,8 @@ static int gw_assign(lua_State *L)
 int gw_open(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"on", gw_on}, {"once", gw_once}, {"info", gw_info}, {"now", gw_now}, {NULL, NULL}};
+        {"on", gw_on}, {"once", gw_once}, {"info", gw_info}, {"now", gw_now}, {"on_migrate", state_on_migrate},
+        {NULL, NULL}};
     static const luaL_Reg methods[] = {{"cancel", subscription_cancel}, {NULL, NULL}};
     class_new(L, SUBSCRIPTION, methods);
     luaL_newlib(L, functions);

@@ -1,17 +1,11 @@
 /* json_encode.c - writes Lua values as JSON, and says where a value is that has no JSON form.
  *
  * No call here can raise: tables are walked with lua_next and read raw, and only strings are asked for their text. */
+#include "api/freeze.h"
 #include "api/json_private.h"
+#include "api/place.h"
 
 #include <math.h>
-
-/* Where the value is that is being written: a chain from the innermost table to the root, on the C stack. */
-typedef struct Place {
-    const struct Place *outer; /* NULL: this is the root */
-    const void *table;         /* that the value is in */
-    Slice key;                 /* text of the key, borrowed from the Lua stack */
-    lua_Integer index;         /* if there is no key */
-} Place;
 
 typedef struct {
     lua_State *L;
@@ -24,41 +18,9 @@ typedef struct {
 /* Each function here writes the value on top of the stack and leaves the stack as it was; false when `problem` was told why not. */
 static bool encode_value(Encoding *encoding, const Place *place);
 
-#define KEY_SHOWN_BYTES 64
-
-static bool is_name(Slice key)
-{
-    for (size_t i = 0; i < key.size; i++) {
-        char c = key.data[i], letter = (char)(c | 0x20);
-        bool digit = c >= '0' && c <= '9';
-        if (!(letter >= 'a' && letter <= 'z') && c != '_' && !(digit && i > 0)) return false;
-    }
-    return key.size > 0;
-}
-
-static void write_place(Buffer *out, const char *root, const Place *place)
-{
-    if (!place->outer) {
-        buffer_append_text(out, root);
-        return;
-    }
-    write_place(out, root, place->outer);
-    if (!place->key.data) {
-        buffer_append_format(out, "[%lld]", (long long)place->index);
-    } else if (is_name(place->key) && place->key.size <= KEY_SHOWN_BYTES) {
-        if (buffer_size(out)) buffer_append_char(out, '.');
-        buffer_append_slice(out, place->key);
-    } else {
-        bool cut = place->key.size > KEY_SHOWN_BYTES;
-        buffer_append_char(out, '[');
-        json_write_string(out, slice_make(place->key.data, cut ? KEY_SHOWN_BYTES : place->key.size));
-        buffer_append_text(out, cut ? "…]" : "]");
-    }
-}
-
 static bool fail(Encoding *encoding, const Place *place, const char *problem)
 {
-    write_place(encoding->problem, encoding->root, place);
+    place_write(encoding->problem, encoding->L, encoding->root, place);
     buffer_append_text(encoding->problem, ": ");
     buffer_append_text(encoding->problem, problem);
     return false;
@@ -100,11 +62,10 @@ static bool fail_for_key(Encoding *encoding, const Place *place)
 static bool encode_members(Encoding *encoding, const Place *place)
 {
     lua_State *L = encoding->L;
-    Place member = {.outer = place, .table = lua_topointer(L, -3)};
+    Place member = {.outer = place, .table = lua_topointer(L, -3), .key = lua_gettop(L) - 1};
     char separator = '{';
     do {
         if (lua_type(L, -2) != LUA_TSTRING) return fail_for_key(encoding, place);
-        member.key.data = lua_tolstring(L, -2, &member.key.size);
         buffer_append_char(encoding->out, separator);
         if (!encode_string(encoding, &member, -2, "the key is not valid UTF-8")) return false;
         buffer_append_char(encoding->out, ':');
@@ -200,7 +161,7 @@ static bool encode_value(Encoding *encoding, const Place *place)
     case LUA_TNUMBER: return encode_number(encoding, place);
     case LUA_TSTRING:
         return encode_string(encoding, place, -1, "the string is not valid UTF-8; send bytes as hex or base64");
-    case LUA_TTABLE: return encode_table(encoding, place);
+    case LUA_TTABLE: freeze_look_through(L); return encode_table(encoding, place);
     default: break;
     }
     if (json_is_null(L, -1)) {

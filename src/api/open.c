@@ -33,13 +33,11 @@ static bool push_json(lua_State *L, Slice text, const char **problem)
     return false;
 }
 
-static void save(lua_State *L, Buffer *out)
-{
-    (void)out;
-    state_save(L);
-}
-
 AppBindings api_bindings(void)
 {
-    return (AppBindings){.open = api_open, .push_json = push_json, .push_error = api_push_error, .save = save};
+    return (AppBindings){.open = api_open,
+                         .push_json = push_json,
+                         .push_error = api_push_error,
+                         .save = state_save,
+                         .retire = state_freeze};
 }

@@ -5,220 +5,270 @@
  * does to them is looked at when the state is saved. A userdata rather than an empty table in front, so that
  * next(gw.state) fails instead of finding nothing.
  *
- * It is saved as <data folder>/state.json when the generation ends, and read when the next one begins. */
-#define _GNU_SOURCE /* strerror_r */
+ *     UNREAD ──first access: generation_inherit──► READ ──state_freeze──► frozen (see freeze.h)
+ *
+ * The app that reads it at once waits for the old generation at once; one that never looks at it never waits.
+ *
+ * As bytes it is FORMAT, its version as 8 bytes (low ones first), and the table as in plain.h. Bytes that begin with `{`
+ * are JSON, as an earlier release wrote it. */
+#include "api/freeze.h"
 #include "api/json.h"
+#include "api/plain.h"
 #include "api/support.h"
-#include "app/file.h"
-#include "app/atomic_file.h"
 #include "protocol/json_scan.h"
 
-#include <errno.h>
-#include <limits.h>
 #include <stdio.h>
-#include <time.h>
-#include <unistd.h>
 
 #define CLASS "gw.state"
-#define STATE_BYTES (64u << 20)
+#define FORMAT 1
+#define HEADER_BYTES 9
+#define PLAIN_ONLY ", and gw.state holds plain data only"
+#define PROBLEM_BYTES 512
 
-static const char table_key, scratch_key; /* addresses: names in the registry */
+typedef struct {
+    lua_Integer version; /* set by gw.on_migrate; 0: never */
+    bool read, frozen;
+    bool kept;     /* something was there to be kept: now an empty state has to be saved as well */
+    bool migrated; /* gw.on_migrate was called */
+} State;           /* a userdata; its user value is the table, once it is read */
+
+static const char state_key; /* its address is the name of the userdata in the registry */
+
+/* --- reading it ------------------------------------------------------------------------------------------------------------- */
+
+static int fail_to_restore(lua_State *L, const char *problem)
+{
+    return luaL_error(L, "gw.state cannot be restored: %s", problem);
+}
+
+static bool is_json(Slice bytes)
+{
+    const char *end = bytes.data + bytes.size, *first = json_skip_space(bytes.data, end);
+    return first < end && *first == '{';
+}
+
+static lua_Integer read_version(const char *bytes)
+{
+    uint64_t version = 0;
+    for (unsigned i = 0; i < 8; i++)
+        version |= (uint64_t)(unsigned char)bytes[i] << (8 * i);
+    return (lua_Integer)version;
+}
+
+/* Pushes the table that the bytes are. */
+static void push_restored(lua_State *L, State *state, Slice bytes)
+{
+    const char *problem = NULL;
+    JsonError error = {0};
+    if (bytes.size == 0) {
+        lua_newtable(L);
+    } else if (is_json(bytes)) {
+        if (!json_push(L, bytes, &error)) fail_to_restore(L, error.text);
+    } else if (bytes.size < HEADER_BYTES || bytes.data[0] != FORMAT) {
+        fail_to_restore(L, "it was written by another release of gatehouse");
+    } else if (!plain_push(L, slice_make(bytes.data + HEADER_BYTES, bytes.size - HEADER_BYTES), &problem)) {
+        fail_to_restore(L, problem);
+    } else if (!lua_istable(L, -1)) {
+        fail_to_restore(L, "it is no table");
+    } else {
+        state->version = read_version(bytes.data + 1);
+    }
+    state->kept = bytes.size > 0;
+}
+
+/* Pushes the table with the content. The first time this may wait for the generation before, and raises if what was
+ * saved cannot be read: it would be overwritten. */
+static void push_table(lua_State *L, int index)
+{
+    State *state = lua_touserdata(L, index);
+    index = lua_absindex(L, index);
+    if (!state->read) {
+        push_restored(L, state, generation_inherit(L));
+        if (state->frozen) {
+            freeze_tables(L, -1);
+            freeze_look_through(L);
+        }
+        lua_setiuservalue(L, index, 1);
+        state->read = true;
+    }
+    lua_getiuservalue(L, index, 1);
+}
+
+static State *push_state(lua_State *L)
+{
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &state_key);
+    return lua_touserdata(L, -1);
+}
 
 /* --- what can be carried ------------------------------------------------------------------------------------------ */
 
-static Buffer *cleared_scratch(lua_State *L)
+/* Moves the sentence out of the buffer, so that none is lost when an error is raised. Returns `fine`. */
+static bool conclude(bool fine, Buffer *sentence, char problem[PROBLEM_BYTES])
 {
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &scratch_key);
-    Buffer *scratch = lua_touserdata(L, -1); /* stays reachable: it is in the registry */
-    lua_pop(L, 1);
-    buffer_clear(scratch);
-    return scratch;
+    if (!fine) snprintf(problem, PROBLEM_BYTES, "%.*s", SLICE_ARGS(buffer_slice(sentence)));
+    buffer_free(sentence);
+    return fine;
 }
 
-/* Into `json`, what was in it is gone. False with a sentence: where in `root` is what. */
-static bool encode(lua_State *L, int index, const char *root, Buffer *json, char *problem, size_t problem_size)
+static bool encode(lua_State *L, int index, Buffer *out, char problem[PROBLEM_BYTES])
 {
     Buffer sentence = buffer_with_headroom(0);
-    buffer_clear(json);
-    bool fine = json_encode(L, index, root, json, &sentence) && !json->failed;
-    if (!fine) snprintf(problem, problem_size, "%.*s", SLICE_ARGS(buffer_slice(&sentence)));
-    buffer_free(&sentence);
-    return fine;
+    return conclude(plain_encode(L, index, CLASS, out, &sentence), &sentence, problem);
 }
 
-/* The same for one member as it will stand in the state: name and depth count too. */
-static bool encode_member(lua_State *L, int key, int value, Buffer *json, char *problem, size_t problem_size)
+static bool member_is_plain(lua_State *L, int key, int value, char problem[PROBLEM_BYTES])
 {
-    lua_createtable(L, 0, 1);
-    lua_pushvalue(L, key);
-    lua_pushvalue(L, value);
-    lua_rawset(L, -3);
-    bool fine = encode(L, lua_gettop(L), "gw.state", json, problem, problem_size);
-    lua_pop(L, 1);
-    return fine;
+    Buffer sentence = buffer_with_headroom(0);
+    return conclude(plain_check_member(L, key, value, CLASS, &sentence), &sentence, problem);
 }
 
-/* Raises unless key and value can be carried. */
-static void check_member(lua_State *L, int key, int value)
+/* Raises unless the table at `index` can be the state. */
+static void check_table(lua_State *L, int index)
 {
-    char problem[512];
-    if (lua_type(L, key) != LUA_TSTRING)
-        luaL_error(L, "gw.state[%s]: its names are strings; keep a list in a field, such as gw.state.list",
-                   luaL_tolstring(L, key, NULL));
-    if (!lua_isnil(L, value) && !encode_member(L, key, value, cleared_scratch(L), problem, sizeof problem))
-        luaL_error(L, "%s, and gw.state holds plain data only", problem);
+    char problem[PROBLEM_BYTES];
+    if (!encode(L, index, NULL, problem)) luaL_error(L, "%s" PLAIN_ONLY, problem);
 }
 
-/* --- the script's side: upvalue 1 is the table -------------------------------------------------------------------- */
+/* --- the script's side: upvalue 1 is the userdata ----------------------------------------------------------------- */
 
 /* state, key */
 static int get(lua_State *L)
 {
     lua_settop(L, 2);
-    lua_rawget(L, lua_upvalueindex(1));
+    push_table(L, lua_upvalueindex(1));
+    lua_insert(L, 2);
+    lua_rawget(L, 2);
     return 1;
 }
 
 /* state, key, value */
 static int set(lua_State *L)
 {
+    const State *state = lua_touserdata(L, lua_upvalueindex(1));
+    char problem[PROBLEM_BYTES];
     lua_settop(L, 3);
-    check_member(L, 2, 3);
-    lua_rawset(L, lua_upvalueindex(1));
+    if (state->frozen) return freeze_refuse(L);
+    if (!member_is_plain(L, 2, 3, problem)) return luaL_error(L, "%s" PLAIN_ONLY, problem);
+    push_table(L, lua_upvalueindex(1));
+    lua_insert(L, 2);
+    lua_rawset(L, 2);
     return 0;
 }
 
-/* state, key -> key, value */
-static int following(lua_State *L)
+static int length(lua_State *L)
 {
-    lua_settop(L, 2);
-    if (lua_next(L, lua_upvalueindex(1))) return 2;
-    lua_pushnil(L);
+    push_table(L, lua_upvalueindex(1));
+    lua_pushinteger(L, (lua_Integer)lua_rawlen(L, -1));
     return 1;
 }
 
 static int pairs(lua_State *L)
 {
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_pushcclosure(L, following, 1);
-    lua_pushvalue(L, 1);
-    lua_pushnil(L);
-    return 3;
+    push_table(L, lua_upvalueindex(1));
+    return freeze_pairs(L);
 }
 
-static void push_table(lua_State *L)
+/* Stack: …, userdata. The table at `index`, which was checked, becomes the content. */
+static void replace_table(lua_State *L, int index)
 {
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &table_key);
-}
-
-/* gw.state = gw.state or {} is a habit. */
-static bool is_state(lua_State *L, int index)
-{
-    if (!luaL_getmetafield(L, index, "__name")) return false;
-    bool is = lua_isuserdata(L, index) && lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), CLASS) == 0;
-    lua_pop(L, 1);
-    return is;
+    lua_pushvalue(L, index);
+    lua_setiuservalue(L, -2, 1);
 }
 
 void state_replace(lua_State *L, int index)
 {
-    if (is_state(L, index)) return;
-    if (!lua_istable(L, index)) luaL_error(L, "gw.state is a table: assign to its fields, or a table of plain data");
-    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1))
-        check_member(L, lua_gettop(L) - 1, lua_gettop(L));
-    push_table(L);
-    int table = lua_gettop(L);
-    lua_pushnil(L);
-    while (lua_next(L, table)) { /* table, name, value: emptying while walking is allowed */
+    State *state = push_state(L);
+    bool same = lua_rawequal(L, index, -1); /* gw.state = gw.state or {} is a habit */
+    if (state->frozen && !same) freeze_refuse(L);
+    if (!same) {
+        if (!lua_istable(L, index))
+            luaL_error(L, "gw.state is a table: assign to its fields, or a table of plain data");
+        check_table(L, index);
+        push_table(L, -1);
         lua_pop(L, 1);
-        lua_pushvalue(L, -1);
-        lua_pushnil(L);
-        lua_rawset(L, table);
+        replace_table(L, index);
     }
-    lua_pushnil(L);
-    while (lua_next(L, index)) { /* table, name, value */
-        lua_pushvalue(L, -2);
-        lua_insert(L, -2);
-        lua_rawset(L, table);
-    }
-    lua_settop(L, table - 1);
-}
-
-/* --- the file ----------------------------------------------------------------------------------------------------- */
-
-/* False if there is no data folder. */
-static bool state_path(lua_State *L, char path[PATH_MAX])
-{
-    const char *folder = generation_config(generation_of(L))->data_dir;
-    return folder && snprintf(path, PATH_MAX, "%s/state.json", folder) < PATH_MAX;
-}
-
-/* What the operator may still want to look at stays; the app begins with an empty state. */
-static void move_aside(lua_State *L, const char *path, const char *what)
-{
-    char aside[PATH_MAX], reason[128];
-    if (generation_config(generation_of(L))->dry_run) {
-        api_log(L, LOG_WARN, "%s %s: the app would begin with an empty gw.state", path, what);
-        return;
-    }
-    bool fits = snprintf(aside, sizeof aside, "%s.broken-%lld", path, (long long)time(NULL)) < (int)sizeof aside;
-    if (!fits || rename(path, aside) != 0)
-        luaL_error(L, "%s %s, and cannot be moved aside: %s", path, what,
-                   fits ? strerror_r(errno, reason, sizeof reason) : "the name is too long");
-    api_log(L, LOG_WARN, "%s %s: moved to %s, the app begins with an empty gw.state", path, what, aside);
-}
-
-/* Pushes the table of the file, or an empty one. A file that cannot be read raises: it would be overwritten at the
- * end. */
-static void push_saved(lua_State *L)
-{
-    char path[PATH_MAX], problem[512];
-    Buffer *text = cleared_scratch(L);
-    FileResult result =
-        state_path(L, path) ? file_read(path, STATE_BYTES, text, problem, sizeof problem) : FILE_MISSING;
-    if (result == FILE_FAILED || result == FILE_TOO_LARGE) luaL_error(L, "gw.state cannot be restored: %s", problem);
-    if (result == FILE_READ) {
-        JsonError error = {0, "an object is expected"};
-        Slice json = buffer_slice(text);
-        const char *first = json_skip_space(json.data, json.data + json.size);
-        bool object = first < json.data + json.size && *first == '{';
-        if (object && json_check_utf8(json, &error) && json_push(L, json, &error)) return;
-        lua_pushfstring(L, "is broken (byte %I: %s)", (lua_Integer)error.offset, error.text);
-        move_aside(L, path, lua_tostring(L, -1));
-        lua_pop(L, 1);
-    }
-    lua_newtable(L);
+    lua_pop(L, 1);
 }
 
 void state_push(lua_State *L)
 {
-    static const luaL_Reg methods[] = {{"__index", get}, {"__newindex", set}, {"__pairs", pairs}, {NULL, NULL}};
-    scratch_new(L, 0);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &scratch_key);
-    push_saved(L);
-    lua_pushvalue(L, -1);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &table_key); /* table */
-    lua_newuserdatauv(L, 0, 0);
-    lua_createtable(L, 0, 5); /* table, state, class */
-    lua_pushvalue(L, -3);
+    static const luaL_Reg methods[] = {
+        {"__index", get}, {"__newindex", set}, {"__len", length}, {"__pairs", pairs}, {NULL, NULL}};
+    State *state = lua_newuserdatauv(L, sizeof *state, 1);
+    *state = (State){0};
+    lua_createtable(L, 0, 6); /* state, class */
+    lua_pushvalue(L, -2);
     luaL_setfuncs(L, methods, 1);
     lua_pushliteral(L, CLASS);
     lua_setfield(L, -2, "__name");
     lua_pushliteral(L, CLASS);
     lua_setfield(L, -2, "__metatable");
     lua_setmetatable(L, -2);
-    lua_remove(L, -2);
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &state_key);
 }
 
-/* Stack: …, table. Takes out, with an error in the log for each, the members that cannot be saved. */
-static void drop_what_cannot_be_saved(lua_State *L, Buffer *scratch)
+/* --- versions ------------------------------------------------------------------------------------------------------- */
+
+/* Stack: version, function, userdata, table. */
+static void migrate(lua_State *L, State *state, lua_Integer version)
 {
-    char problem[512];
+    lua_pushvalue(L, 2);
+    lua_pushvalue(L, 4);
+    lua_pushinteger(L, state->version);
+    lua_call(L, 2, 1);
+    int result = lua_gettop(L);
+    if (lua_isnil(L, result) || lua_rawequal(L, result, 3)) {
+        lua_getiuservalue(L, 3, 1); /* the function may have assigned gw.state */
+        lua_replace(L, result);
+    }
+    if (!lua_istable(L, result))
+        luaL_error(L, "the function of gw.on_migrate returned a %s: a table is expected, or nothing",
+                   luaL_typename(L, result));
+    check_table(L, result);
+    lua_settop(L, result);
+    lua_pushvalue(L, 3);
+    replace_table(L, result);
+    state->version = version;
+    state->kept = true;
+}
+
+/* version, function */
+int state_on_migrate(lua_State *L)
+{
+    lua_Integer version = luaL_checkinteger(L, 1);
+    luaL_argcheck(L, version >= 1, 1, "versions are integers from 1 on");
+    luaL_checktype(L, 2, LUA_TFUNCTION);
+    lua_settop(L, 2);
+    if (!generation_loading(generation_of(L)))
+        luaL_error(L, "gw.on_migrate belongs into the main chunk: before anything uses gw.state");
+    State *state = push_state(L);
+    if (state->migrated)
+        luaL_error(L,
+                   "gw.on_migrate was called already: one function converts all that is older than the newest version");
+    push_table(L, 3);
+    if (state->version > version)
+        api_log(L, LOG_WARN,
+                "gw.state has version %lld, which is newer than version %lld of gw.on_migrate: it is taken as it is",
+                (long long)state->version, (long long)version);
+    if (state->version < version) migrate(L, state, version);
+    state->migrated = true;
+    return 0;
+}
+
+/* --- saving it ------------------------------------------------------------------------------------------------------ */
+
+/* Stack: …, table. Takes out, with an error in the log for each, the members that cannot be saved. */
+static void drop_what_cannot_be_saved(lua_State *L)
+{
+    char problem[PROBLEM_BYTES];
     int table = lua_gettop(L);
     lua_pushnil(L);
     while (lua_next(L, table)) { /* table, name, value */
-        if (!encode_member(L, table + 1, table + 2, scratch, problem, sizeof problem)) {
-            api_log(L, LOG_ERROR, "%s: gw.state.%.100s is not saved", problem, lua_tostring(L, table + 1));
+        if (!member_is_plain(L, table + 1, table + 2, problem)) {
+            const char *name = luaL_tolstring(L, table + 1, NULL);
+            api_log(L, LOG_ERROR, "%s: gw.state.%.100s is not saved", problem, name);
             lua_pushvalue(L, table + 1);
             lua_pushnil(L);
             lua_rawset(L, table);
@@ -227,19 +277,61 @@ static void drop_what_cannot_be_saved(lua_State *L, Buffer *scratch)
     }
 }
 
-void state_save(lua_State *L)
+static void append_header(Buffer *out, lua_Integer version)
 {
-    char path[PATH_MAX], problem[512];
-    Buffer *json = cleared_scratch(L);
-    if (!state_path(L, path)) return;
-    push_table(L);
-    if (!encode(L, lua_gettop(L), "gw.state", json, problem, sizeof problem)) {
-        drop_what_cannot_be_saved(L, json);
-        if (!encode(L, lua_gettop(L), "gw.state", json, problem, sizeof problem)) luaL_error(L, "%s", problem);
+    char header[HEADER_BYTES] = {FORMAT};
+    for (unsigned i = 0; i < 8; i++)
+        header[1 + i] = (char)((uint64_t)version >> (8 * i));
+    buffer_append(out, header, sizeof header);
+}
+
+/* Whether the table on top of the stack is empty. */
+static bool is_empty(lua_State *L)
+{
+    lua_pushnil(L);
+    if (!lua_next(L, -2)) return true;
+    lua_pop(L, 2);
+    return false;
+}
+
+bool state_save(lua_State *L, Buffer *out)
+{
+    char problem[PROBLEM_BYTES];
+    State *state = push_state(L);
+    const size_t before = buffer_size(out);
+    if (!state->read) {
+        lua_pop(L, 1);
+        return false;
     }
-    /* An app that keeps nothing leaves no file. */
-    bool empty = slice_is(buffer_slice(json), "{}") && access(path, F_OK) != 0;
+    push_table(L, -1);
+    state->kept |= !is_empty(L);
+    if (state->kept) {
+        append_header(out, state->version);
+        bool fine = encode(L, -1, out, problem);
+        if (!fine && generation_stopping(generation_of(L))) {
+            drop_what_cannot_be_saved(L); /* the last chance of the others */
+            fine = encode(L, -1, out, problem);
+        }
+        if (!fine) {
+            out->end = out->start + before;
+            luaL_error(L, "%s" PLAIN_ONLY, problem);
+        }
+    }
+    lua_pop(L, 2);
+    return true;
+}
+
+void state_freeze(lua_State *L)
+{
+    State *state = push_state(L);
+    if (!state->frozen) {
+        state->frozen = true;
+        if (state->read) {
+            push_table(L, -1);
+            freeze_tables(L, -1);
+            freeze_look_through(L);
+            lua_setiuservalue(L, -2, 1);
+        }
+    }
     lua_pop(L, 1);
-    if (!empty && atomic_file_write(path, buffer_slice(json), problem, sizeof problem) != ATOMIC_FILE_DONE)
-        luaL_error(L, "gw.state is not saved: %s", problem);
 }

@@ -23,9 +23,11 @@ void require_embedded(lua_State *L, const char *name, int args);
 
 /* gw.send, gw.state: parts of gw with a file of their own. Each pushes one value. */
 void gw_send_push(lua_State *L);
-void state_push(lua_State *L);               /* restores it from the data folder first */
+void state_push(lua_State *L);
 void state_replace(lua_State *L, int index); /* gw.state = {…} */
-void state_save(lua_State *L);               /* into the data folder */
+int state_on_migrate(lua_State *L);          /* gw.on_migrate */
+bool state_save(lua_State *L, Buffer *out);  /* AppBindings.save */
+void state_freeze(lua_State *L);             /* AppBindings.retire */
 
 /* --- classes of userdata ------------------------------------------------------------------------------------------ */
 

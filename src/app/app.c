@@ -1,5 +1,6 @@
 /* app.c - see app.h. What happens between its generations is in takeover.c. */
 #include "app/app_private.h"
+#include "app/keep.h"
 #include "app/takeover.h"
 
 #include <stdio.h>
@@ -11,11 +12,11 @@ static void relieved(void *context)
     app->config.port.relieved(app->config.port.context, app);
 }
 
-static void app_destroy(App *app)
+static bool app_destroy(App *app)
 {
+    if (!keep_close(app)) return false;
     inbox_free(app->inbox);
     message_unref(app->connection);
-    buffer_free(&app->snapshot);
     sources_unref(app->attempted);
     sources_unref(app->good);
     pthread_cond_destroy(&app->changed);
@@ -25,6 +26,7 @@ static void app_destroy(App *app)
     free(app->data_dir);
     free(app->settings);
     free(app);
+    return true;
 }
 
 static bool copy_strings(App *app, const AppConfig *config)
@@ -64,7 +66,7 @@ App *app_new(const AppConfig *config, char *problem, size_t problem_size)
         app->config = *config;
         set_defaults(&app->config);
         app->inbox = inbox_new(&config->inbox, relieved, app);
-        if (copy_strings(app, config) && app->inbox) return app;
+        if (copy_strings(app, config) && app->inbox && keep_open(app)) return app;
         app_destroy(app);
     }
     snprintf(problem, problem_size, "not enough memory for the app %s", config->name);
@@ -400,9 +402,7 @@ bool app_free(App *app)
         app->config.dry_run = true; /* it was loaded only */
         discard_first(app);
     }
-    if (!free_generations(app)) return false;
-    app_destroy(app);
-    return true;
+    return free_generations(app) && app_destroy(app);
 }
 
 const char *app_name(const App *app)

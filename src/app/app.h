@@ -25,9 +25,10 @@ typedef struct {
     bool (*push_json)(lua_State *L, Slice text,
                       const char **problem);       /* pushes one value; or nothing, and says what is wrong (static) */
     void (*push_error)(lua_State *L, Slice error); /* pushes the err table made of a raw JSON error object */
-    void (*save)(
-        lua_State *L,
-        Buffer *out); /* appends what is to outlive the generation: gw.state as bytes. May be NULL, as the next */
+    /* Appends what is to outlive the generation: gw.state as bytes; nothing if there never was anything. False if the script has
+     * not looked at it yet, so that it still is what generation_inherit gives. Raises, with the place, if something cannot be
+     * carried. May be NULL, as the next. */
+    bool (*save)(lua_State *L, Buffer *out);
     void (*retire)(
         lua_State *L); /* the generation was replaced: what is written to gw.state from now on would be lost */
     void (*show)(lua_State *L, int from,
@@ -151,7 +152,8 @@ void app_each_handler(App *app, void (*each)(void *context, const HandlerStatus 
 /* After port->ended: whether all that it wanted to keep was saved. */
 bool app_ended_well(const App *app);
 
-/* After port->ended: waits for the threads and frees all. An app of which one never ended is left alone (false): the process is about to go. */
+/* After port->ended: waits for the threads and frees all. An app of which one never ended, or whose disk hangs, is left
+ * alone (false): the process is about to go. */
 bool app_free(App *app);
 
 const char *app_name(const App *app);

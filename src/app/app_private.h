@@ -9,6 +9,9 @@ struct App {
     AppConfig config;
     char *name, *path, *data_dir, *settings; /* what the config points to */
     Inbox *inbox;
+    Saver *saver;    /* of gw.state: see keep.h */
+    bool swept;      /* its thread: what a crash left is gone */
+    int64_t told_ms; /* its thread: that it cannot write; 0: never */
     bool started;
     bool launched; /* nobody waits for its first load: it is told as news */
     bool gave_up;  /* … which does not come to an end */
@@ -26,8 +29,6 @@ struct App {
     bool stopping;           /* the end has begun: nobody follows any more */
     unsigned last_number;
     Message *connection; /* the last MESSAGE_CONNECTION that was claimed */
-    Buffer snapshot;     /* gw.state as it was when it was last looked at */
-    int64_t snapshot_ms; /* when; 0: never */
     Sources *attempted;  /* what the last load from the disk has read */
     Sources *good;       /* what the last generation before the current one that did well had read */
     AppReloaded result;  /* of the last load, until it is fetched */

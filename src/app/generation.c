@@ -10,6 +10,7 @@
  * All Lua runs on that thread, and all of it inside generation_protect or a task. */
 #include "app/generation_private.h"
 #include "app/handover.h"
+#include "app/keep.h"
 #include "app/takeover.h"
 #include "protocol/json.h"
 
@@ -100,13 +101,6 @@ void generation_refuse_retired(lua_State *L, const char *who)
     if (generation_retired(generation))
         luaL_error(L, "RELOADED: generation %d of this app was replaced, %s in it would never come to anything",
                    (int)generation->number, who);
-}
-
-Slice generation_inherit(lua_State *L)
-{
-    Generation *generation = generation_of(L);
-    if (generation->number > 1 && !takeover_ask(generation)) luaL_error(L, "%s", generation->problem);
-    return buffer_slice(&generation->inheritance);
 }
 
 const char *generation_folder(const Generation *generation)
@@ -333,7 +327,7 @@ static int64_t earlier(int64_t a_ms, int64_t b_ms)
 static int64_t next_due_ms(const Generation *generation)
 {
     if (busy(generation)) return 0;
-    int64_t due_ms = heap_next_ms(&generation->timers);
+    int64_t due_ms = earlier(heap_next_ms(&generation->timers), keep_due_ms(generation));
     return generation->stopping ? earlier(due_ms, generation->stop_due_ms) : due_ms;
 }
 
@@ -381,7 +375,8 @@ static void look_up(Generation *generation)
     if (atomic_load(&generation->pause_wanted)) takeover_stand(generation);
 }
 
-static void take_batch(Generation *generation)
+/* Whether the inbox is empty behind it. */
+static bool take_batch(Generation *generation)
 {
     Inbox *inbox = app_inbox(generation->app);
     Message *batch[BATCH];
@@ -392,6 +387,7 @@ static void take_batch(Generation *generation)
         handle(generation, batch[i]);
         if (busy(generation)) run_what_is_ready(generation);
     }
+    return count < BATCH;
 }
 
 /* What the generation before has left, in front of all that is in the inbox. */
@@ -412,9 +408,10 @@ static void run(Generation *generation)
 {
     work_off(generation);
     while (!finished(generation) && !generation_replaced(generation)) {
-        take_batch(generation);
+        bool all = take_batch(generation);
         if (heap_first(&generation->timers)) timers_fire(generation);
         run_what_is_ready(generation);
+        keep_when_due(generation, all && !busy(generation));
         look_up(generation);
     }
 }
@@ -508,6 +505,12 @@ static void live(Generation *generation)
     end(generation);
 }
 
+/* What cannot be carried was told; the rest is. */
+static void save_at_end(Generation *generation)
+{
+    if (!keep_at_end(generation)) atomic_store(&generation->spoiled, true);
+}
+
 /* The first one: whoever loads it waits for that, and starts it. */
 static void go_first(Generation *generation)
 {
@@ -522,7 +525,7 @@ static void go_first(Generation *generation)
     set_state(generation, GENERATION_RUNNING);
     start(generation);
     live(generation);
-    takeover_save(generation);
+    save_at_end(generation);
 }
 
 /* What an @start handler raises, before it waits, is a reason not to follow. */
@@ -552,7 +555,7 @@ static void go_on(Generation *generation)
     bool loaded = load_later(generation);
     if (loaded && takeover_ask(generation) && check_itself(generation) && takeover_finish(generation)) {
         live(generation);
-        takeover_save(generation);
+        save_at_end(generation);
         return;
     }
     takeover_give_up(generation);

@@ -25,7 +25,7 @@ Slice generation_connection(
     const Generation
         *generation); /* what gw.info() tells, raw JSON; {"state":"stopped"} at first. Borrowed until the task waits */
 /* The bytes of gw.state to begin with, empty for none: what the generation before has at the border where it stops for this one; the first
- * generation's are the saved ones. The first call waits for that border; raises if there will be none. Borrowed while the main chunk runs. */
+ * generation's are the saved ones. The first call waits for that border; raises if there will be none, or if they cannot be read. Borrowed until the task ends. */
 Slice generation_inherit(lua_State *L);
 
 /* What file_read does; the file belongs to the app's sources from then on: --watch watches it, a rollback brings its content back. */

@@ -6,7 +6,9 @@
 
 #include "app/door.h"
 #include "app/generation.h"
+#include "app/keeping.h"
 #include "app/memory.h"
+#include "app/saver.h"
 #include "app/sources.h"
 
 #include <pthread.h>
@@ -127,6 +129,8 @@ struct Generation {
     int probation;     /* calls that are still looked at for a way back */
     int failures;      /* of them */
     bool failed_often; /* it has asked for a way back; under App.lock */
+
+    Keeping keeping; /* active once generation_inherit was called */
 
     Message *connection; /* the last MESSAGE_CONNECTION */
     bool starting;       /* an error now means that it does not follow */

@@ -1,6 +1,7 @@
 /* takeover.c - see takeover.h. */
 #include "app/app_private.h"
 #include "app/handover.h"
+#include "app/keep.h"
 #include "app/takeover.h"
 
 #include <errno.h>
@@ -81,8 +82,8 @@ static bool inherit(Generation *incoming)
     const Generation *current = app->current;
     if (!check_wanted(incoming)) return false;
     if (current->paused && *current->pause_problem) return fail(incoming, RELOADED_FAILED, current->pause_problem);
-    buffer_append_slice(&incoming->inheritance, buffer_slice(&app->snapshot));
-    if (incoming->inheritance.failed) return fail(incoming, RELOADED_FAILED, "there is not enough memory for gw.state");
+    if (!keep_latest(app, &incoming->inheritance))
+        return fail(incoming, RELOADED_FAILED, "there is not enough memory for gw.state");
     incoming->inherited = true;
     incoming->load_due_ms = generation_now_ms() + app->config.load_ms; /* that it had to wait was not its fault */
     return true;
@@ -188,43 +189,22 @@ bool takeover_finish(Generation *incoming)
 
 /* --- the current one ------------------------------------------------------------------------------------------------------------- */
 
-typedef struct {
-    Generation *generation;
-    Buffer *bytes;
-} Saving;
-
-static int save(lua_State *L)
-{
-    const Saving *saving = lua_touserdata(L, 1);
-    saving->generation->config->bindings.save(L, saving->bytes);
-    return 0;
-}
-
 /* Why it cannot be replaced goes into pause_problem. */
-static void write_down(Generation *current, Buffer *bytes)
+static void write_down(Generation *current)
 {
-    Saving saving = {current, bytes};
     *current->pause_problem = '\0';
-    if (current->config->bindings.save)
-        (void)generation_try(current, save, &saving, current->pause_problem, sizeof current->pause_problem);
+    (void)keep_for_next(current, current->pause_problem, sizeof current->pause_problem);
     current->handover = handover_collect(current, true);
-    if (!current->handover || bytes->failed)
+    if (!current->handover)
         snprintf(current->pause_problem, sizeof current->pause_problem, "there is not enough memory for a hand-over");
 }
 
 void takeover_stand(Generation *current)
 {
     App *app = current->app;
-    Buffer bytes = {0};
-    write_down(current, &bytes);
+    write_down(current);
     pthread_mutex_lock(&app->lock);
     if (atomic_load(&current->pause_wanted) && !app->stopping) {
-        if (!*current->pause_problem) {
-            Buffer before = app->snapshot;
-            app->snapshot = bytes;
-            app->snapshot_ms = generation_now_ms();
-            bytes = before;
-        }
         current->paused = true;
         pthread_cond_broadcast(&app->changed);
         while (current->paused)
@@ -234,7 +214,6 @@ void takeover_stand(Generation *current)
     current->handover = NULL;
     pthread_mutex_unlock(&app->lock);
     handover_free(current, unused);
-    buffer_free(&bytes);
 }
 
 void takeover_connection(Generation *current, Message *connection)
@@ -279,17 +258,6 @@ void takeover_launched(Generation *first)
 {
     App *app = first->app;
     if (app->launched) app->config.port.news(app->config.port.context, app);
-}
-
-/* What cannot be carried was told; the rest is. */
-void takeover_save(Generation *generation)
-{
-    App *app = generation->app;
-    Buffer bytes = {0};
-    Saving saving = {generation, &bytes};
-    bool saves = app->config.bindings.save && !generation_replaced(generation);
-    if (saves && !generation_protect(generation, save, &saving, "saving")) atomic_store(&generation->spoiled, true);
-    buffer_free(&bytes);
 }
 
 /* The port is told with the lock held, so that what one thread says last does not come after what another says as the app's last. */

@@ -42,8 +42,6 @@ void takeover_tell_lane(Generation *retired, uint64_t lane); /* a call has ended
 
 /* The first one has loaded, or cannot: news, if nobody waits for it. */
 void takeover_launched(Generation *first);
-/* The app ends with this generation as the current one: gw.state is saved. */
-void takeover_save(Generation *generation);
 /* Its thread ends: the last that it says to the port. */
 void takeover_ended(Generation *generation);
 

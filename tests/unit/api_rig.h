@@ -40,6 +40,7 @@ typedef struct {
     RigRequest requests[RIG_REQUESTS];
     size_t request_count;
     bool refuses; /* port->request finds no memory */
+    int news;     /* calls of port->news */
     bool ended, dry_run;
     const char *settings;
     size_t memory_bytes;
@@ -121,8 +122,11 @@ static inline void rig_relieved(void *context, App *app)
 
 static inline void rig_news(void *context, App *app)
 {
-    (void)context;
+    Rig *rig = context;
     (void)app;
+    pthread_mutex_lock(&rig->lock);
+    rig->news++;
+    rig_changed(rig);
 }
 
 static inline void rig_app_ended(void *context, App *app)

@@ -298,13 +298,14 @@ static inline void push_error(lua_State *L, Slice error)
     lua_pushlstring(L, error.data, error.size);
 }
 
-static inline void save_bindings(lua_State *L, Buffer *out)
+static inline bool save_bindings(lua_State *L, Buffer *out)
 {
     lua_getglobal(L, "state");
     size_t size;
     const char *text = luaL_tolstring(L, -1, &size);
     buffer_append_slice(out, slice_make(text, size));
     note(world_of(L), "saved");
+    return true;
 }
 
 static inline void retire_bindings(lua_State *L)
