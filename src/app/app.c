@@ -32,14 +32,14 @@ static bool app_destroy(App *app)
 static bool copy_strings(App *app, const AppConfig *config)
 {
     app->name = strdup(config->name);
-    app->path = strdup(config->path);
+    app->path = config->path ? strdup(config->path) : NULL;
     app->data_dir = config->data_dir ? strdup(config->data_dir) : NULL;
     app->settings = strdup(config->settings ? config->settings : "{}");
     app->config.name = app->name;
     app->config.path = app->path;
     app->config.data_dir = app->data_dir;
     app->config.settings = app->settings;
-    return app->name && app->path && app->settings && (app->data_dir || !config->data_dir);
+    return app->name && (app->path || !config->path) && app->settings && (app->data_dir || !config->data_dir);
 }
 
 static void set_defaults(AppConfig *config)

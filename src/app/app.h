@@ -37,7 +37,7 @@ typedef struct {
 
 typedef struct {
     const char *name;     /* [A-Za-z0-9_.-]+ */
-    const char *path;     /* the main file, or a folder with init.lua */
+    const char *path;     /* the main file, or a folder with init.lua; NULL: an empty script */
     const char *data_dir; /* exists, 0700; NULL: none */
     const char *settings; /* gw.app.config: raw JSON; NULL: {} */
     size_t memory_bytes;  /* 0: the default, as in the next */

@@ -35,6 +35,7 @@ static char *folder_of(const char *path)
 bool load_find_main_file(Generation *generation, const char *path)
 {
     struct stat status;
+    if (!path) return (generation->folder = strdup(".")) != NULL;
     bool is_folder = stat(path, &status) == 0 && S_ISDIR(status.st_mode);
     if (asprintf(&generation->main_file, is_folder ? "%s/init.lua" : "%s", path) < 0) generation->main_file = NULL;
     generation->folder = is_folder ? strdup(path) : folder_of(path);
@@ -97,6 +98,7 @@ static int compile(lua_State *L)
     Generation *generation = generation_of(L);
     generation->config->bindings.open(L);
     lua_settop(L, 0);
+    if (!generation->main_file) return luaL_loadstring(L, "") == LUA_OK ? 1 : lua_error(L);
     if (generation_load_file(L, generation->main_file) == LUA_OK) return 1;
     set_problem(generation, lua_tostring(L, -1));
     return 0;

@@ -65,7 +65,7 @@ static void on_hangup(void *context)
     } else {
         log_print(run->context.log, LOG_ERROR, NULL, "SIGHUP: %s; the old secrets stay", problem);
     }
-    (void)host_reload(run->host, NULL, "SIGHUP", NULL, NULL);
+    host_reload_changed(run->host, "SIGHUP");
 }
 
 /* What the host is to know of an app, its data folder made; the texts are borrowed from the choice and `data_dir`. */
@@ -221,7 +221,7 @@ const Command command_run = {
         "scripts and folders; without any, all apps in gatehouse.lua are run. An app is named after its file or\n"
         "folder.\n\n"
         "The token comes from OPENCLAW_GATEWAY_TOKEN or --token-file. SIGINT and SIGTERM stop, a second one\n"
-        "at once; SIGHUP reads the token file again, connects at once, and reloads all apps.\n",
+        "at once; SIGHUP reads the token file again, connects at once, and reloads apps that have changed.\n",
     .options = {option_ids, sizeof option_ids / sizeof *option_ids},
     .shared = &connection_options,
     .run = run_main,

@@ -56,7 +56,7 @@ static bool open_all(Simulation *simulation, Log *log, const SimulationConfig *c
         goto out;
     }
     const AppConfig app = {.name = config->name,
-                           .path = config->scenario ? config->scenario : "/dev/null", /* an empty script */
+                           .path = config->scenario, /* NULL: an empty script */
                            .settings = buffer_slice(&settings).data,
                            .bindings = sim_bindings(),
                            .extension = sim_port(simulation->sim)};

@@ -63,6 +63,9 @@ typedef void HostDone(void *context, bool ok, Slice text);
  * nothing was done. */
 bool host_reload(Host *host, const char *name, const char *reason, HostDone *done, void *context);
 
+/* The same for those of which a file has changed; nobody waits for it. */
+void host_reload_changed(Host *host, const char *reason);
+
 /* From now on an app is reloaded when a file that it was made of changes. After host_start. */
 void host_watch_files(Host *host);
 

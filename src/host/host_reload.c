@@ -221,3 +221,17 @@ bool host_reload(Host *host, const char *name, const char *reason, HostDone *don
     host_asked_ready(asked);
     return true;
 }
+
+void host_reload_changed(Host *host, const char *reason)
+{
+    HostAsked *asked = host_asked_new(host, NULL, NULL);
+
+    if (!asked) return;
+    if (host->sink.rescan) host->sink.rescan(host->sink.context, asked);
+    host_asked_ready(asked);
+    for (int i = 0; i < host->app_count; i++) {
+        HostApp *app = host->apps[i];
+        if (app->app && app->started && !app->has_ended && !app->removing)
+            host_want_reload(app, RELOAD_CHANGED, reason);
+    }
+}
