@@ -191,7 +191,7 @@ static void events_that_waited_belong_to_the_next_one_and_keep_their_order(void 
     (void)state;
     setup(&bench, "on('e', function(n) note('old' .. n) send() note('end' .. n) end)", (AppConfig){0});
     for (int i = 1; i <= 3; i++) {
-        char number[8];
+        char number[16];
         snprintf(number, sizeof number, "%d", i);
         send_event(&bench, "e", number);
     }
