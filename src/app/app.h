@@ -6,6 +6,7 @@
 #define GATEHOUSE_APP_APP_H
 
 #include "app/inbox.h"
+#include "app/latency.h"
 #include "app/port.h"
 
 typedef struct lua_State lua_State;
@@ -124,7 +125,7 @@ typedef struct {
     unsigned abandoned;                      /* generations that were replaced and never came back */
     int64_t loaded_ms;                       /* wall clock */
     int64_t cpu_ms;                          /* of the current generation's thread */
-    size_t memory_bytes, memory_limit_bytes;
+    size_t memory_bytes, memory_limit_bytes, memory_peak_bytes; /* peak: 0 if it is not known */
     uint64_t handled, errors,
         dropped; /* handler calls that ended, of them with an error; events dropped at a handler's `queue` bound or at stop */
     uint64_t reloads, failed_reloads, rollbacks;
@@ -133,10 +134,13 @@ typedef struct {
 void app_status(App *app, int64_t now_ms, AppStatus *out); /* always on the same thread: it keeps what it saw last */
 
 typedef struct {
-    const char *pattern, *label;
-    uint64_t handled, errors;
-    size_t queued, running;
-} HandlerStatus; /* borrowed during the call */
+    const char *pattern, *label; /* `agent`, `agent (watch.lua:12)` */
+    uint64_t handled, errors;    /* calls that ended, of them with an error */
+    uint64_t skipped;            /* events that it did not get while it was off */
+    size_t queued, running;      /* events that wait for it; calls that run or wait */
+    bool off;                    /* in quarantine */
+    LatencySummary latency;      /* of a call, from its begin to its end */
+} HandlerStatus;                 /* borrowed during the call */
 
 /* Calls `each` for every handler of the current generation, in the order of their registration; it must not wait. Any thread. */
 void app_each_handler(App *app, void (*each)(void *context, const HandlerStatus *handler), void *context);
@@ -148,6 +152,7 @@ bool app_ended_well(const App *app);
 bool app_free(App *app);
 
 const char *app_name(const App *app);
+const char *app_path(const App *app);
 Inbox *app_inbox(App *app);
 void *app_extension(const App *app);
 

@@ -137,6 +137,7 @@ static void on_notice(void *context, const SessionNotice *notice)
     case SESSION_NOTICE_ODD: break;
     }
     buffer_free(&payload);
+    control_notice(host->control, notice);
     if (host->sink.notice) host->sink.notice(host->sink.context, notice);
 }
 
