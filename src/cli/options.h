@@ -38,6 +38,9 @@ typedef enum {
     OPTION_TICK_MS,
     OPTION_PORT_FILE,
     OPTION_SECONDS,
+    OPTION_APP,
+    OPTION_ONCE,
+    OPTION_RETRY,
     OPTION_END
 } OptionId;
 
