@@ -30,9 +30,10 @@ struct Peer {
     Buffer incoming;
     size_t searched; /* of it: no newline is in these bytes */
     Buffer filling, writing;
-    size_t written;  /* of `writing` */
+    size_t written; /* of `writing` */
+    LoopSoon more;
     bool in_work;    /* a line was handed on */
-    bool handing_on; /* the loop in hand_on runs */
+    bool handing_on; /* the sink is being called with it */
     bool ended;      /* nothing more comes from it */
     bool closing;    /* once all is written */
 };
@@ -81,6 +82,7 @@ static void drop(Peer *peer)
 
     if (!peer->watch) return;
     loop_unwatch(peer->watch);
+    loop_not_soon(server->loop, &peer->more);
     peer->watch = NULL;
     server->count--;
     loop_soon(server->loop, &server->reap);
@@ -184,32 +186,29 @@ static bool next_line(Peer *peer, Slice *line)
     return newline != NULL;
 }
 
-/* Hands lines on until one stays in work. May be called by what it calls: the loop that runs already goes on then. */
-static void hand_on(Peer *peer)
+/* Hands one line on; the next one has to wait for the next turn, so that a peer with thousands of them does not keep the loop. */
+static void hand_on(void *context)
 {
-    Slice line;
+    Peer *peer = context;
+    LineServer *server = peer->server;
+    Slice line = {0};
 
-    if (peer->handing_on) return;
-    peer->handing_on = true;
-    while (peer->watch && !peer->in_work && !peer->closing && next_line(peer, &line)) {
-        if (line.size > LINE_SERVER_LINE_BYTES) {
-            refuse(peer, peer->server->sink.too_long);
-            break;
-        }
-        size_t used = line.size + 1;
-        peer->in_work = true;
-        peer->server->sink.line(peer->server->sink.context, peer->number, line);
-        peer->incoming.start += used;
-    }
-    peer->handing_on = false;
-    if (!peer->watch || peer->closing) return;
-    if (buffer_size(&peer->incoming) == 0) recycle(&peer->incoming);
-    if (!peer->in_work && buffer_size(&peer->incoming) > LINE_SERVER_LINE_BYTES) {
-        refuse(peer, peer->server->sink.too_long); /* and its end is not in sight */
-    } else if (!peer->in_work && peer->ended) {
+    if (!peer->watch || peer->in_work || peer->closing) return;
+    bool whole = next_line(peer, &line);
+    if ((whole ? line.size : buffer_size(&peer->incoming)) > LINE_SERVER_LINE_BYTES) {
+        refuse(peer, server->sink.too_long); /* its end may not even be in sight */
+    } else if (whole) {
+        loop_want_read(peer->watch, false);
+        peer->in_work = peer->handing_on = true;
+        server->sink.line(server->sink.context, peer->number, line);
+        peer->handing_on = false;
+        peer->incoming.start += line.size + 1;
+        if (peer->watch && !peer->in_work) loop_soon(server->loop, &peer->more);
+    } else if (peer->ended) {
         close_when_written(peer);
     } else {
-        loop_want_read(peer->watch, !peer->in_work && !peer->ended);
+        if (buffer_size(&peer->incoming) == 0) recycle(&peer->incoming);
+        loop_want_read(peer->watch, true);
     }
 }
 
@@ -232,7 +231,7 @@ static void readable(void *context)
         drop(peer);
         return;
     }
-    if (peer->in_work || peer->ended) return; /* the end of this turn stops the reading */
+    if (peer->in_work || peer->more.waits || peer->ended) return; /* the end of this turn stops the reading */
     compact(&peer->incoming);
     char *room = buffer_reserve(&peer->incoming, READ_BYTES);
     ssize_t got = room ? recv(peer->fd, room, READ_BYTES, MSG_DONTWAIT) : -1;
@@ -253,6 +252,7 @@ static void welcome(LineServer *server, int fd)
 
     if (!peer) goto refused;
     *peer = (Peer){.server = server, .fd = fd, .number = ++server->last_number};
+    peer->more = (LoopSoon){.run = hand_on, .context = peer};
     peer->watch = loop_watch(server->loop, fd, readable, writable, peer);
     if (!peer->watch) goto refused;
     peer->next = server->peers;
@@ -339,6 +339,7 @@ void line_server_free(LineServer *server)
         server->peers = peer->next;
         if (peer->watch) {
             (void)write_waiting(peer);
+            loop_not_soon(server->loop, &peer->more);
             loop_unwatch(peer->watch);
         }
         free_peer(peer);
@@ -368,5 +369,5 @@ void line_server_next(LineServer *server, uint64_t number)
 
     if (!peer) return;
     peer->in_work = false;
-    hand_on(peer);
+    if (!peer->handing_on) loop_soon(server->loop, &peer->more);
 }

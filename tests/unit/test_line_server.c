@@ -226,6 +226,20 @@ static void one_line_is_in_work_at_a_time(void **state)
     close(fd);
 }
 
+static void lines_of_one_peer_leave_the_loop_to_others_in_between(void **state)
+{
+    Fixture *f = *state;
+    int fd = dial(f);
+
+    run_turns(f);
+    say(fd, "one\ntwo\nthree\n");
+    run_until(f, one_line); /* a turn: what came, and what was to be soon */
+    assert_string_equal(f->lines, "1:one 1:two ");
+    run_until(f, three_lines);
+    assert_string_equal(f->lines, "1:one 1:two 1:three ");
+    close(fd);
+}
+
 /* Whoever pipes a request in and closes its side still gets the answer. */
 static void end_of_input_is_answered_before_it_is_closed(void **state)
 {
@@ -475,6 +489,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(socket_is_for_its_owner_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(lines_come_in_order_whatever_the_pieces, setup, teardown),
         cmocka_unit_test_setup_teardown(one_line_is_in_work_at_a_time, setup, teardown),
+        cmocka_unit_test_setup_teardown(lines_of_one_peer_leave_the_loop_to_others_in_between, setup, teardown),
         cmocka_unit_test_setup_teardown(end_of_input_is_answered_before_it_is_closed, setup, teardown),
         cmocka_unit_test_setup_teardown(peer_that_hangs_up_in_work_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(line_at_the_bound_is_taken_and_a_longer_one_is_refused, setup, teardown),
