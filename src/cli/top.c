@@ -243,7 +243,7 @@ static bool show(const Top *top, Slice text)
         const char *newline = memchr(text.data, '\n', text.size);
         size_t size = newline ? (size_t)(newline - text.data) : text.size, used = newline ? size + 1 : size;
         append_cut(&out, slice_make(text.data, size), columns);
-        buffer_append_text(&out, "\r\n");
+        buffer_append_char(&out, '\n');
         text = slice_make(text.data + used, text.size - used);
         row++;
     }
