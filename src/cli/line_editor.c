@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include <wchar.h>
 
 #define HISTORY_LINES 1000
 #define LIST_COLUMNS 80
@@ -92,7 +93,7 @@ static unsigned char insert(EditLine *editor, Slice text)
     return failed ? CC_ERROR : CC_REFRESH;
 }
 
-static unsigned char on_tab(EditLine *editor, int key)
+static unsigned char on_tab(EditLine *editor, wint_t key)
 {
     LineEditor *self = NULL;
     const LineInfo *line = el_line(editor);
@@ -121,7 +122,7 @@ static unsigned char on_tab(EditLine *editor, int key)
 }
 
 /* The terminal does not make a signal of it while a line is edited. */
-static unsigned char on_interrupt(EditLine *editor, int key)
+static unsigned char on_interrupt(EditLine *editor, wint_t key)
 {
     LineEditor *self = NULL;
 
@@ -168,9 +169,10 @@ static bool open_editor(LineEditor *self)
     (void)el_set(self->editor, EL_CLIENTDATA, self);
     (void)el_set(self->editor, EL_PROMPT, prompt_of);
     (void)el_set(self->editor, EL_EDITOR, "emacs");
-    (void)el_set(self->editor, EL_ADDFN, "gatehouse-complete", "Complete a name", on_tab);
+    /* el_set would copy the names of functions, and lose the copies. */
+    (void)el_wset(self->editor, EL_ADDFN, L"gatehouse-complete", L"Complete a name", on_tab);
     (void)el_set(self->editor, EL_BIND, "^I", "gatehouse-complete", NULL);
-    (void)el_set(self->editor, EL_ADDFN, "gatehouse-abandon", "Abandon the line", on_interrupt);
+    (void)el_wset(self->editor, EL_ADDFN, L"gatehouse-abandon", L"Abandon the line", on_interrupt);
     (void)el_set(self->editor, EL_BIND, "^C", "gatehouse-abandon", NULL);
     (void)el_set(self->editor, EL_BIND, "^R", "em-inc-search-prev", NULL);
     (void)el_set(self->editor, EL_SETTY, "-d", "-isig", NULL);

@@ -64,7 +64,9 @@ failed:
     if (errno == EEXIST) {
         (void)snprintf(problem, problem_size, "%s/%s is no socket; move it away, a socket belongs there", folder, name);
     } else {
-        (void)snprintf(problem, problem_size, "the socket %s/%s cannot be made: %s", folder, name, strerror(errno));
+        (void)snprintf(problem, problem_size,
+                       "the socket %s/%s cannot be made: %s; the state folder may have to be in another place", folder,
+                       name, strerror(errno));
     }
     if (folder_fd >= 0) close(folder_fd);
     if (fd >= 0) close(fd);
