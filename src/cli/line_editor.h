@@ -16,13 +16,13 @@ typedef struct {
 
 /* NULL without memory. The texts are borrowed. */
 LineEditor *line_editor_new(const LineEditorConfig *config);
-void line_editor_free(LineEditor *editor); /* keeps the history; NULL is fine */
+void line_editor_free(LineEditor *self); /* keeps the history; NULL is fine */
 
-bool line_editor_is_terminal(const LineEditor *editor);
+bool line_editor_is_terminal(const LineEditor *self);
 
 typedef enum { LINE_READ, LINE_ABANDONED, LINE_END } LineEvent;
 
 /* Reads a line, without its end, into `line`. ABANDONED: the user pressed ctrl-C. The prompt is for terminals. */
-LineEvent line_editor_read(LineEditor *editor, const char *prompt, Buffer *line);
+LineEvent line_editor_read(LineEditor *self, const char *prompt, Buffer *line);
 
 #endif

@@ -102,6 +102,13 @@ ControlCall *control_call_new(const ControlRequest *request, void (*done)(Contro
     return call;
 }
 
+static void destroy_call(ControlCall *call)
+{
+    buffer_free(&call->id);
+    buffer_free(&call->patterns);
+    free(call);
+}
+
 void control_call_free(ControlCall *call)
 {
     ControlCall **link = &call->control->calls;
@@ -110,9 +117,7 @@ void control_call_free(ControlCall *call)
         link = &(*link)->next;
     }
     *link = call->next;
-    buffer_free(&call->id);
-    buffer_free(&call->patterns);
-    free(call);
+    destroy_call(call);
 }
 
 /* --- requests ----------------------------------------------------------------------------------------------------------------- */
@@ -208,8 +213,9 @@ void control_free(Control *control)
     if (!control) return;
     router_on_seen(control->host->router, NULL, NULL);
     line_server_free(control->server);
-    while (control->calls) {
-        control_call_free(control->calls);
+    for (ControlCall *call = control->calls, *next; call; call = next) {
+        next = call->next;
+        destroy_call(call);
     }
     free(control->problem);
     free(control);

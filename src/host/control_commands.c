@@ -304,21 +304,21 @@ static bool choose_app(ControlRequest *request, const ControlCommand *command)
     return false;
 }
 
-void control_run(const ControlRequest *given, Slice name)
+void control_run(const ControlRequest *request, Slice command)
 {
-    ControlRequest request = *given;
-    Slice plain = json_plain_string(name);
-    const ControlCommand *command = commands;
+    ControlRequest own = *request;
+    Slice name = json_plain_string(command);
+    const ControlCommand *found = commands;
 
-    while (command->name && !slice_is(plain, command->name)) {
-        command++;
+    while (found->name && !slice_is(name, found->name)) {
+        found++;
     }
-    if (!command->name) {
-        control_refuse(request.control, request.peer, request.id, "UNKNOWN_COMMAND",
+    if (!found->name) {
+        control_refuse(own.control, own.peer, own.id, "UNKNOWN_COMMAND",
                        slice_of("\"command\" has to be one of those that hello lists"));
-    } else if (command->runs && request.control->host->state != HOST_RUNNING) {
-        control_refuse(request.control, request.peer, request.id, "NOT_RUNNING", slice_of("the host is stopping"));
-    } else if (choose_app(&request, command)) {
-        command->run(&request);
+    } else if (found->runs && own.control->host->state != HOST_RUNNING) {
+        control_refuse(own.control, own.peer, own.id, "NOT_RUNNING", slice_of("the host is stopping"));
+    } else if (choose_app(&own, found)) {
+        found->run(&own);
     }
 }

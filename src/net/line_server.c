@@ -139,11 +139,10 @@ static void writable(void *context)
 {
     Peer *peer = context;
 
-    if (!write_waiting(peer)) {
-        drop(peer);
-    } else if (waiting_bytes(peer) > 0) {
+    bool taken = write_waiting(peer);
+    if (taken && waiting_bytes(peer) > 0) {
         loop_want_write(peer->watch);
-    } else if (peer->closing) {
+    } else if (!taken || peer->closing) {
         drop(peer);
     }
 }
@@ -357,17 +356,17 @@ static Peer *find(LineServer *server, uint64_t number)
     return peer && peer->watch ? peer : NULL;
 }
 
-bool line_server_send(LineServer *server, uint64_t number, Slice line, bool optional)
+bool line_server_send(LineServer *server, uint64_t peer, Slice line, bool optional)
 {
-    Peer *peer = find(server, number);
-    return peer && put(peer, line, optional);
+    Peer *to = find(server, peer);
+    return to && put(to, line, optional);
 }
 
-void line_server_next(LineServer *server, uint64_t number)
+void line_server_next(LineServer *server, uint64_t peer)
 {
-    Peer *peer = find(server, number);
+    Peer *from = find(server, peer);
 
-    if (!peer) return;
-    peer->in_work = false;
-    if (!peer->handing_on) loop_soon(server->loop, &peer->more);
+    if (!from) return;
+    from->in_work = false;
+    if (!from->handing_on) loop_soon(server->loop, &from->more);
 }

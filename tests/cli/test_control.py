@@ -232,6 +232,10 @@ class Requests(HostCase):
                 pass
             self.assertEqual(json.loads(peer.makefile().readline())["error"]["code"], "TOO_LARGE")
 
+    def test_code_that_is_too_long_is_refused_in_words(self):
+        code, out, err = self.gatehouse("eval", "watch", "-", input="x" * (3 << 20))
+        self.assertEqual((code, out, err), (1, "", "gatehouse eval: a request has 1 MiB at most\n"))
+
     def test_forty_connections_and_half_lines_block_nobody(self):
         peers = [connect(self.socket) for _ in range(40)]
         refused = []
