@@ -64,7 +64,8 @@ bool app_start(App *app);
 /* In place of app_load, without waiting: port->news follows when the main chunk has run, or cannot. */
 bool app_launch(App *app); /* false without memory or threads */
 typedef enum { LAUNCH_LOADS, LAUNCH_LOADED, LAUNCH_FAILED } AppLaunch;
-AppLaunch app_launched(App *app, char *problem, size_t problem_size); /* FAILED: also after load_ms; then it is only to be freed */
+AppLaunch app_launched(App *app, char *problem,
+                       size_t problem_size); /* FAILED: also after load_ms; then it is only to be freed */
 
 /* Asks it to end; port->ended follows within stop_ms unless the script neither returns nor waits. */
 void app_stop(App *app);
@@ -118,13 +119,13 @@ bool app_eval(App *app, uint64_t token, Slice code);
 
 /* What it is doing, for messages about apps that do not come back: the running handler's name, "" if idle. */
 typedef struct {
-    char running[96];                        /* `agent (watch.lua:12)`; empty when idle */
-    int64_t busy_ms;                         /* for how long, at `now_ms` */
-    unsigned generation, draining, incoming; /* 0: none */
-    bool stands;                             /* the current one, for the incoming one */
-    unsigned abandoned;                      /* generations that were replaced and never came back */
-    int64_t loaded_ms;                       /* wall clock */
-    int64_t cpu_ms;                          /* of the current generation's thread */
+    char running[96];                                           /* `agent (watch.lua:12)`; empty when idle */
+    int64_t busy_ms;                                            /* for how long, at `now_ms` */
+    unsigned generation, draining, incoming;                    /* 0: none */
+    bool stands;                                                /* the current one, for the incoming one */
+    unsigned abandoned;                                         /* generations that were replaced and never came back */
+    int64_t loaded_ms;                                          /* wall clock */
+    int64_t cpu_ms;                                             /* of the current generation's thread */
     size_t memory_bytes, memory_limit_bytes, memory_peak_bytes; /* peak: 0 if it is not known */
     uint64_t handled, errors,
         dropped; /* handler calls that ended, of them with an error; events dropped at a handler's `queue` bound or at stop */

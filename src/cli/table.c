@@ -84,6 +84,10 @@ void table_write(const Table *table, const char *indent, bool colour, Buffer *ou
     for (column = 0; next_cell(&rest, &style, &text); column = (column + 1) % columns) {
         size_t space = widths[column] - width_of(text);
         bool last = column + 1 == columns;
+        if (last && text.size == 0) {
+            buffer_append_char(out, '\n');
+            continue;
+        }
         buffer_append_text(out, column == 0 ? indent : GAP);
         if (table->align[column] == 'r') pad(out, space);
         if (colour && style != TABLE_PLAIN) buffer_append_text(out, table_style(style));

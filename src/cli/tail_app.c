@@ -56,6 +56,7 @@ static int follow(ControlClient *client, int64_t left)
             (void)command_fail(command, 0, "%" PRId64 " events are missing here: the reader was too slow", missed);
             continue;
         }
+        if (json_find(line, "ended").size > 0) return command_fail(command, CLI_FAILED, "the app is gone");
         Slice event = json_find(line, "event");
         if (event.size == 0) continue;
         if (!print_event(command, event, terminal, &status)) return status;

@@ -41,6 +41,11 @@ static void answer_text(ControlCall *call, Slice text)
     buffer_free(&result);
 }
 
+static void refuse_memory(ControlCall *call)
+{
+    refuse_call(call, "NO_MEMORY", slice_of("there is not enough memory"));
+}
+
 /* A HostDone for all of them. */
 static void on_done(void *context, bool ok, Slice text)
 {
@@ -67,7 +72,7 @@ static void reload_done(ControlCall *call, bool ok, Slice text)
 static void run_reload(const ControlRequest *request)
 {
     ControlCall *call = control_call_new(request, reload_done);
-    if (call) host_reload(request->control->host, app_of(request), "asked for", on_done, call);
+    if (call && !host_reload(request->control->host, app_of(request), "asked for", on_done, call)) refuse_memory(call);
 }
 
 /* "…near <eof>" alone: Lua would have liked to read on. What a chunk that ran says has a traceback below it. */
@@ -102,7 +107,8 @@ static void run_eval(const ControlRequest *request)
                        slice_of("eval needs \"code\": a text"));
     } else {
         ControlCall *call = control_call_new(request, eval_done);
-        if (call) host_eval(request->control->host, app_of(request), buffer_slice(&code), on_done, call);
+        bool asked = call && host_eval(request->control->host, app_of(request), buffer_slice(&code), on_done, call);
+        if (call && !asked) refuse_memory(call);
     }
     buffer_free(&code);
 }
@@ -173,7 +179,8 @@ static void run_complete(const ControlRequest *request)
     }
     buffer_append_format(&code, COMPLETE, (int)(start - text), text, start);
     ControlCall *call = control_call_new(request, complete_done);
-    if (call) host_eval(request->control->host, app_of(request), buffer_slice(&code), on_done, call);
+    bool asked = call && host_eval(request->control->host, app_of(request), buffer_slice(&code), on_done, call);
+    if (call && !asked) refuse_memory(call);
     buffer_free(&code);
 }
 
@@ -194,7 +201,7 @@ static void run_dead(const ControlRequest *request)
 {
     ControlCall *call = control_call_new(request, dead_done);
     bool retry = json_is_true(json_find(request->request, "retry"));
-    if (call) host_dead(request->control->host, app_of(request), retry, on_done, call);
+    if (call && !host_dead(request->control->host, app_of(request), retry, on_done, call)) refuse_memory(call);
 }
 
 /* --- the rest ----------------------------------------------------------------------------------------------------------------- */
@@ -233,8 +240,10 @@ static void run_hello(const ControlRequest *request)
     json_write_key(&result, "apps");
     buffer_append_char(&result, '[');
     for (int i = 0; i < host->app_count; i++) {
-        if (i > 0) buffer_append_char(&result, ',');
-        (void)json_write_string(&result, slice_of(app_name(host->apps[i]->app)));
+        const HostApp *app = host->apps[i];
+        if (!app->app || app->removing) continue;
+        if (result.base && result.base[result.end - 1] != '[') buffer_append_char(&result, ',');
+        (void)json_write_string(&result, slice_of(app_name(app->app)));
     }
     buffer_append_text(&result, "]}");
     answer(request, &result);
@@ -275,9 +284,10 @@ static const ControlCommand commands[] = {
 static HostApp *find_app(const Host *host, const char *name, Suggestion *suggestion)
 {
     for (int i = 0; i < host->app_count; i++) {
-        const char *known = app_name(host->apps[i]->app);
-        if (strcmp(known, name) == 0) return host->apps[i];
-        suggest_consider(suggestion, known);
+        HostApp *app = host->apps[i];
+        if (!app->app || app->removing) continue;
+        if (strcmp(app_name(app->app), name) == 0) return app;
+        suggest_consider(suggestion, app_name(app->app));
     }
     return NULL;
 }

@@ -254,6 +254,22 @@ static void write_sizes(Buffer *out, const AppStatus *status)
     buffer_append_char(out, '}');
 }
 
+static void write_generation(Buffer *out, const char *key, unsigned number)
+{
+    if (number > 0) {
+        json_write_member_int(out, key, number);
+    } else {
+        write_null(out, key);
+    }
+}
+
+static const char *app_state(const HostApp *app)
+{
+    if (app->has_ended) return "ended";
+    if (app->removing || app->host->state > HOST_RUNNING) return "stopping";
+    return app->started ? "running" : "loading";
+}
+
 static void write_app(Buffer *out, HostApp *app)
 {
     Host *host = app->host;
@@ -263,13 +279,12 @@ static void write_app(Buffer *out, HostApp *app)
     buffer_append_char(out, '{');
     json_write_member_string(out, "name", app_name(app->app));
     json_write_member_string(out, "path", app_path(app->app));
+    json_write_member_string(out, "state", app_state(app));
     json_write_member_int(out, "generation", status.generation);
     json_write_member_int(out, "loaded_at_ms", status.loaded_ms);
-    if (status.draining > 0) {
-        json_write_member_int(out, "draining", status.draining);
-    } else {
-        write_null(out, "draining");
-    }
+    write_generation(out, "loading", status.incoming);
+    write_generation(out, "draining", status.draining);
+    json_write_member_int(out, "abandoned", status.abandoned);
     write_text_or_null(out, "running", status.running);
     json_write_member_int(out, "running_ms", *status.running ? status.busy_ms : 0);
     json_write_member_bool(out, "stuck", app->stuck);
@@ -285,7 +300,7 @@ static void write_app(Buffer *out, HostApp *app)
     write_count(out, "done", status.reloads);
     write_count(out, "failed", status.failed_reloads);
     write_count(out, "rollbacks", status.rollbacks);
-    write_text_or_null(out, "last_error", app->reload_error);
+    write_text_or_null(out, "last_error", app->last_failure);
     buffer_append_char(out, '}');
     json_write_key(out, "handlers");
     buffer_append_char(out, '[');
@@ -303,7 +318,8 @@ void control_write_status(Buffer *out, const Control *control)
     json_write_key(out, "apps");
     buffer_append_char(out, '[');
     for (int i = 0; i < host->app_count; i++) {
-        if (i > 0) buffer_append_char(out, ',');
+        if (!host->apps[i]->app) continue; /* it is gone */
+        if (!out->failed && out->base[out->end - 1] != '[') buffer_append_char(out, ',');
         write_app(out, host->apps[i]);
     }
     buffer_append_text(out, "]}");

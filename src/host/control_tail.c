@@ -154,3 +154,20 @@ void control_tail_ended(ControlCall *call)
     control_call_free(call);
     observe(control);
 }
+
+void control_app_gone(Control *control, int number)
+{
+    if (!control) return;
+    for (ControlCall *call = control->calls, *next; call; call = next) {
+        next = call->next;
+        if (!call->tails || call->number != number) continue;
+        uint64_t peer = call->peer;
+        Buffer line = {0};
+        begin_line(call, &line);
+        json_write_member_string(&line, "ended", "the app is gone");
+        send_line(call, &line);
+        buffer_free(&line);
+        control_tail_ended(call);
+        line_server_next(control->server, peer);
+    }
+}

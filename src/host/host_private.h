@@ -131,8 +131,9 @@ void host_tell_counters(const Host *host);
 
 /* control.c */
 void control_notice(Control *control,
-                    const SessionNotice *notice); /* keeps why the connection is not there; NULL is fine */
-void control_free(Control *control);              /* NULL is fine */
+                    const SessionNotice *notice);    /* keeps why the connection is not there; NULL is fine */
+void control_app_gone(Control *control, int number); /* who looks at it is told; NULL is fine */
+void control_free(Control *control);                 /* NULL is fine */
 
 /* host.c */
 void host_app_ended(HostApp *app);

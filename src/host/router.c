@@ -209,7 +209,8 @@ bool router_subscribe(Router *router, int number, Slice pattern, bool wanted)
 static void forget(Pattern *pattern, int number)
 {
     for (size_t i = 0; i < pattern->count; i++) {
-        if (pattern->subscribers[i].number == number) pattern->subscribers[i--] = pattern->subscribers[--pattern->count];
+        if (pattern->subscribers[i].number == number)
+            pattern->subscribers[i--] = pattern->subscribers[--pattern->count];
     }
 }
 
