@@ -140,23 +140,36 @@ static void complete_done(ControlCall *call, bool ok, Slice text)
     buffer_free(&result);
 }
 
-/* Walks the tables without calling anything of the app's. %s twice: `gw.`, and what the names begin with. */
-#define COMPLETE                                                                                               \
-    "local path, start, names, seen, value = '%.*s', '%s', {}, {}, _G\n"                                       \
-    "for name in path:gmatch('[^.:]+') do value = type(value) == 'table' and rawget(value, name) or nil end\n" \
-    "for _ = 1, 8 do\n"                                                                                        \
-    "  if type(value) ~= 'table' then break end\n"                                                             \
-    "  for name in next, value do\n"                                                                           \
-    "    if type(name) == 'string' and not seen[name] and name:sub(1, #start) == start\n"                      \
-    "        and name:find('^[%%a_][%%w_]*$') and #name <= 100 and #names < 1000 then\n"                       \
-    "      seen[name] = true\n"                                                                                \
-    "      names[#names + 1] = path .. name\n"                                                                 \
-    "    end\n"                                                                                                \
-    "  end\n"                                                                                                  \
-    "  local meta = getmetatable(value)\n"                                                                     \
-    "  value = type(meta) == 'table' and rawget(meta, '__index') or nil\n"                                     \
-    "end\n"                                                                                                    \
-    "table.sort(names)\n"                                                                                      \
+/* Walks the tables without calling anything of the app's. gw.state stands in front of one and hands its members out itself. %s twice:
+ * `gw.`, and what the names begin with. */
+#define COMPLETE                                                                               \
+    "local path, start, names, seen, value, gw = '%.*s', '%s', {}, {}, _G, rawget(_G, 'gw')\n" \
+    "local function add(name)\n"                                                               \
+    "  if type(name) == 'string' and not seen[name] and name:sub(1, #start) == start\n"        \
+    "      and name:find('^[%%a_][%%w_]*$') and #name <= 100 and #names < 1000 then\n"         \
+    "    seen[name] = true\n"                                                                  \
+    "    names[#names + 1] = path .. name\n"                                                   \
+    "  end\n"                                                                                  \
+    "end\n"                                                                                    \
+    "local state\n"                                                                            \
+    "for name in path:gmatch('[^.:]+') do\n"                                                   \
+    "  if value == gw and name == 'state' then\n"                                              \
+    "    state, value = gw.state, nil\n"                                                       \
+    "  elseif state then\n"                                                                    \
+    "    state, value = nil, state[name]\n"                                                    \
+    "  else\n"                                                                                 \
+    "    value = type(value) == 'table' and rawget(value, name) or nil\n"                      \
+    "  end\n"                                                                                  \
+    "end\n"                                                                                    \
+    "if state then for name in pairs(state) do add(name) end end\n"                            \
+    "if value and value == gw then add('state') end\n"                                         \
+    "for _ = 1, 8 do\n"                                                                        \
+    "  if type(value) ~= 'table' then break end\n"                                             \
+    "  for name in next, value do add(name) end\n"                                             \
+    "  local meta = getmetatable(value)\n"                                                     \
+    "  value = type(meta) == 'table' and rawget(meta, '__index') or nil\n"                     \
+    "end\n"                                                                                    \
+    "table.sort(names)\n"                                                                      \
     "return table.concat(names, ' ')"
 
 static void run_complete(const ControlRequest *request)
