@@ -3,7 +3,8 @@
 _gatehouse()
 {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands='run call tail check device sim demo help'
+    local commands='run status reload eval repl top dead stop call tail check device sim demo help'
+    local control_settings='--config --state-dir'
     local local_settings='--config --state-dir --log-level --log-format'
     local settings="$local_settings --url --token-file --scopes --caps --role --ca-file --tls-fingerprint --display-name --allow-insecure"
     COMPREPLY=()
@@ -29,7 +30,7 @@ _gatehouse()
         mapfile -t COMPREPLY < <(compgen -W '4 3' -- "$current")
         return
         ;;
-    --listen | --token | --tick-ms | --seconds | --url | --scopes | --caps | --role | --tls-fingerprint | --display-name | --timeout | --count) return ;;
+    --listen | --token | --tick-ms | --seconds | --url | --scopes | --caps | --role | --tls-fingerprint | --display-name | --timeout | --count | --app) return ;;
     esac
 
     if [ "$COMP_CWORD" -eq 1 ]; then
@@ -38,9 +39,13 @@ _gatehouse()
     fi
     local options=
     case ${COMP_WORDS[1]} in
-    run) options="--help $settings" ;;
+    run) options="--help --watch $settings" ;;
     call) options="--help --timeout --final --json $settings" ;;
-    tail) options="--help --count --wait $settings" ;;
+    status) options="--help --json $control_settings" ;;
+    top) options="--help --once $control_settings" ;;
+    dead) options="--help --retry --json $control_settings" ;;
+    reload | eval | repl | stop) options="--help $control_settings" ;;
+    tail) options="--help --app --count --wait $settings" ;;
     check) options="--help --json $local_settings" ;;
     device) options="--help --json $local_settings" ;;
     sim) options="--help --listen --token --protocol --legacy --tick-ms --port-file --log-level --log-format" ;;

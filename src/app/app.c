@@ -410,6 +410,11 @@ const char *app_name(const App *app)
     return app->config.name;
 }
 
+const char *app_path(const App *app)
+{
+    return app->config.path;
+}
+
 Inbox *app_inbox(App *app)
 {
     return app->inbox;

@@ -6,6 +6,7 @@
 #define GATEHOUSE_APP_APP_H
 
 #include "app/inbox.h"
+#include "app/latency.h"
 #include "app/port.h"
 #include "app/sources.h"
 
@@ -125,14 +126,14 @@ bool app_eval(App *app, uint64_t token, Slice code);
 
 /* What it is doing, for messages about apps that do not come back: the running handler's name, "" if idle. */
 typedef struct {
-    char running[96];                        /* `agent (watch.lua:12)`; empty when idle */
-    int64_t busy_ms;                         /* for how long, at `now_ms` */
-    unsigned generation, draining, incoming; /* 0: none */
-    bool stands;                             /* the current one, for the incoming one */
-    unsigned abandoned;                      /* generations that were replaced and never came back */
-    int64_t loaded_ms;                       /* wall clock */
-    int64_t cpu_ms;                          /* of the current generation's thread */
-    size_t memory_bytes, memory_limit_bytes;
+    char running[96];                                           /* `agent (watch.lua:12)`; empty when idle */
+    int64_t busy_ms;                                            /* for how long, at `now_ms` */
+    unsigned generation, draining, incoming;                    /* 0: none */
+    bool stands;                                                /* the current one, for the incoming one */
+    unsigned abandoned;                                         /* generations that were replaced and never came back */
+    int64_t loaded_ms;                                          /* wall clock */
+    int64_t cpu_ms;                                             /* of the current generation's thread */
+    size_t memory_bytes, memory_limit_bytes, memory_peak_bytes; /* peak: 0 if it is not known */
     uint64_t handled, errors,
         dropped; /* handler calls that ended, of them with an error; events dropped at a handler's `queue` bound or at stop */
     uint64_t reloads, failed_reloads, rollbacks;
@@ -141,10 +142,13 @@ typedef struct {
 void app_status(App *app, int64_t now_ms, AppStatus *out); /* always on the same thread: it keeps what it saw last */
 
 typedef struct {
-    const char *pattern, *label;
-    uint64_t handled, errors;
-    size_t queued, running;
-} HandlerStatus; /* borrowed during the call */
+    const char *pattern, *label; /* `agent`, `agent (watch.lua:12)` */
+    uint64_t handled, errors;    /* calls that ended, of them with an error */
+    uint64_t skipped;            /* events that it did not get while it was off */
+    size_t queued, running;      /* events that wait for it; calls that run or wait */
+    bool off;                    /* in quarantine */
+    LatencySummary latency;      /* of a call, from its begin to its end */
+} HandlerStatus;                 /* borrowed during the call */
 
 /* Calls `each` for every handler of the current generation, in the order of their registration; it must not wait. Any thread. */
 void app_each_handler(App *app, void (*each)(void *context, const HandlerStatus *handler), void *context);
@@ -157,6 +161,7 @@ bool app_ended_well(const App *app);
 bool app_free(App *app);
 
 const char *app_name(const App *app);
+const char *app_path(const App *app);
 Inbox *app_inbox(App *app);
 void *app_extension(const App *app);
 

@@ -10,8 +10,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static const Command *const commands[] = {&command_run,    &command_call, &command_tail, &command_check,
-                                          &command_device, &command_sim,  &command_demo};
+static const Command *const commands[] = {
+    &command_run,  &command_status, &command_reload, &command_eval,  &command_repl,   &command_top, &command_dead,
+    &command_stop, &command_call,   &command_tail,   &command_check, &command_device, &command_sim, &command_demo};
 
 #define COMMAND_COUNT (sizeof commands / sizeof *commands)
 
@@ -20,10 +21,12 @@ static const OptionId connection_ids[] = {
     OPTION_ROLE,      OPTION_CA_FILE,   OPTION_TLS_FINGERPRINT, OPTION_DISPLAY_NAME, OPTION_ALLOW_INSECURE,
     OPTION_STATE_DIR, OPTION_LOG_LEVEL, OPTION_LOG_FORMAT};
 static const OptionId local_ids[] = {OPTION_CONFIG, OPTION_STATE_DIR, OPTION_LOG_LEVEL, OPTION_LOG_FORMAT};
+static const OptionId control_ids[] = {OPTION_CONFIG, OPTION_STATE_DIR};
 static const OptionId top_ids[] = {OPTION_HELP, OPTION_VERSION};
 
 const OptionList connection_options = {connection_ids, sizeof connection_ids / sizeof *connection_ids};
 const OptionList local_options = {local_ids, sizeof local_ids / sizeof *local_ids};
+const OptionList control_options = {control_ids, sizeof control_ids / sizeof *control_ids};
 static const OptionList top_options = {top_ids, sizeof top_ids / sizeof *top_ids};
 
 /* --- messages --------------------------------------------------------------------------------------------------------------- */

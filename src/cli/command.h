@@ -21,9 +21,11 @@ struct Command {
 };
 
 extern const Command command_run, command_call, command_tail, command_check, command_device, command_sim, command_demo;
+extern const Command command_status, command_reload, command_eval, command_repl, command_top, command_dead,
+    command_stop;
 
-/* What those share that connect to a gateway, and those that only look at the state folder or load apps. */
-extern const OptionList connection_options, local_options;
+/* What those share that connect to a gateway, those that only look at the state folder or load apps, and those that talk to a running host. */
+extern const OptionList connection_options, local_options, control_options;
 
 /* Finds the subcommand, parses its options, answers --help, runs it. Returns the exit status. */
 int command_main(int argc, char **argv);

@@ -42,6 +42,9 @@ const OptionInfo option_infos[OPTION_END] = {
     [OPTION_PORT_FILE] = {"port-file", "FILE", "write the port there once it listens", 0},
     [OPTION_SECONDS] = {"seconds", "N", "end after that long", 0},
     [OPTION_WATCH] = {"watch", NULL, "reload an app when one of its files changes", 0},
+    [OPTION_APP] = {"app", "APP", "events that this app of the running host gets", 0},
+    [OPTION_ONCE] = {"once", NULL, "print once, plainly, and end", 0},
+    [OPTION_RETRY] = {"retry", NULL, "put them back into the inbox", 0},
 };
 
 /* --- parsing ---------------------------------------------------------------------------------------------------------------- */

@@ -39,6 +39,9 @@ typedef enum {
     OPTION_PORT_FILE,
     OPTION_SECONDS,
     OPTION_WATCH,
+    OPTION_APP,
+    OPTION_ONCE,
+    OPTION_RETRY,
     OPTION_END
 } OptionId;
 

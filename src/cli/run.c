@@ -174,6 +174,7 @@ static int start(Run *run)
 
     run->host = host_new(run->context.loop, run->context.log, &sink);
     if (!run->host) return fail(run, "there is not enough memory");
+    if (!host_open_control(run->host, run->state_dir, problem, sizeof problem)) return fail(run, problem);
     int status = add_apps(run);
     if (status != CLI_OK) return status;
     if (!host_connect(run->host, run->context.config, problem, sizeof problem)) return fail(run, problem);

@@ -2,6 +2,7 @@
  * reading from the gateway pauses, and the connection stays. */
 #include "cli/command.h"
 #include "cli/context.h"
+#include "cli/tail_app.h"
 #include "host/client.h"
 #include "host/outlet.h"
 #include "protocol/json.h"
@@ -97,11 +98,11 @@ static bool is_wanted(const Tail *tail, Slice event)
 }
 
 /* As in gw.on; one that can never match is a mistake. */
-static bool is_pattern(const char *text)
+static bool is_pattern(const char *text, bool of_an_app)
 {
     size_t star = strcspn(text, "*");
 
-    return *text && *text != '@' && (!text[star] || !text[star + 1]);
+    return *text && (*text != '@' || of_an_app) && (!text[star] || !text[star + 1]);
 }
 
 /* {"event":…,"payload":…,"seq":…} with the bytes that came; only line breaks, which are white space in JSON, do not stay. */
@@ -205,12 +206,16 @@ static int tail_main(const Command *command, const Parsed *parsed)
         if (*stop || tail.left <= 0)
             return command_misused(command, "--count: it must be a number from 1, not \"%s\"", count);
     }
+    const char *app = parsed->values[OPTION_APP];
     for (int i = 0; i < parsed->count; i++) {
-        if (!is_pattern(parsed->arguments[i]))
+        if (!is_pattern(parsed->arguments[i], app != NULL))
             return command_misused(command,
                                    "\"%s\" is no event of a gateway: a name, or a prefix with a star at its end",
                                    parsed->arguments[i]);
     }
+    if (app && parsed->values[OPTION_WAIT])
+        return command_misused(command, "--wait is for a gateway: an app is in a host that runs, or it is not");
+    if (app) return tail_app(command, parsed, tail.left);
     int status = context_open(&tail.context, command, parsed, LOG_INFO);
     if (status == CLI_OK) status = context_read_secrets(&tail.context);
     if (status == CLI_OK) status = follow(&tail);
@@ -221,14 +226,17 @@ static int tail_main(const Command *command, const Parsed *parsed)
     return status;
 }
 
-static const OptionId own_options[] = {OPTION_COUNT_EVENTS, OPTION_WAIT};
+static const OptionId own_options[] = {OPTION_APP, OPTION_COUNT_EVENTS, OPTION_WAIT};
 
 const Command command_tail = {
     .name = "tail",
     .arguments = "[EVENT...]",
     .summary = "Print events as JSON lines",
-    .details = "EVENT is a name or a prefix with a star, as in 'session.*'; without any, all events are printed.\n"
-               "It survives reconnects. Notes about the connection go to stderr.\n",
+    .details =
+        "EVENT is a name or a prefix with a star, as in 'session.*'; without any, all events are printed.\n"
+        "It survives reconnects. Notes about the connection go to stderr.\n"
+        "With --app nothing is connected: the host that runs on the state folder tells what it gives to that app,\n"
+        "its own events (@ready, ...) as well.\n",
     .options = {own_options, sizeof own_options / sizeof *own_options},
     .shared = &connection_options,
     .run = tail_main,

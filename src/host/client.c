@@ -345,6 +345,11 @@ void client_pause(Client *client, bool paused)
     apply_pause(client);
 }
 
+const char *client_url(const Client *client)
+{
+    return client->shown_url;
+}
+
 void client_status(const Client *client, SessionStatus *out)
 {
     session_status(client->session, out);

@@ -41,6 +41,7 @@ void client_cancel(Client *client, unsigned owner, uint64_t token);
 /* Backpressure: stops and resumes reading. */
 void client_pause(Client *client, bool paused);
 
+const char *client_url(const Client *client); /* without what may be secret in it */
 void client_status(const Client *client, SessionStatus *out);
 Slice client_hello(const Client *client); /* as session_hello */
 

@@ -137,6 +137,7 @@ static void on_notice(void *context, const SessionNotice *notice)
     case SESSION_NOTICE_ODD: break;
     }
     buffer_free(&payload);
+    control_notice(host->control, notice);
     if (host->sink.notice) host->sink.notice(host->sink.context, notice);
 }
 
@@ -205,7 +206,9 @@ void host_free(Host *host)
         host_evals_end(app);
         if (app->started && !app->has_ended) all_back = false;
     }
-    host_asked_free(host->asked);
+    host_asked_free(host->asked); /* which tells those who asked over the control socket */
+    control_free(host->control);
+    host->control = NULL;
     if (!all_back) return; /* a thread, or work that one has posted, still points at us; the process is about to end */
     for (int i = 0; i < host->app_count; i++) {
         free(host->apps[i]);

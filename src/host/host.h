@@ -77,6 +77,16 @@ void host_patterns(Host *host, const App *app, void (*each)(void *context, Slice
 
 Client *host_client(Host *host); /* NULL if there is no connection */
 
+/* --- for the operator, while it runs ------------------------------------------------------------------------------------------ */
+
+/* Opens `control.sock` in the state folder, which the caller has locked: see docs/control.md. Closed by host_free. False with a
+ * sentence in `problem`. */
+bool host_open_control(Host *host, const char *state_dir, char *problem, size_t problem_size);
+
+/* Events whose handler raised: lists them (`text`: a JSON array, see docs/control.md), or puts them back into the inbox (`text`: {"retried":N}).
+ * `name` NULL: of all apps. False without memory. */
+bool host_dead(Host *host, const char *name, bool retry, HostDone *done, void *context);
+
 /* Signals for the programs that are a host: the first SIGINT or SIGTERM is host_stop, a second one ends the process at once,
  * SIGHUP is `hangup` (NULL: ignored). False if the handlers cannot be had. */
 bool host_on_signals(Host *host, void (*hangup)(void *context), void *context);

@@ -60,6 +60,7 @@ failed:
 /* No message goes there any more, and the app is freed. */
 void host_let_go(HostApp *app)
 {
+    control_app_gone(app->host->control, app->number);
     router_remove(app->host->router, app->number);
     host_stop_pressing(app);
     atomic_store(&app->awaited, true);

@@ -70,6 +70,7 @@ static void recovered(HostApp *app)
     app->stuck = app->waits = false;
     router_shut(app->host->router, app->number, false);
     router_forget_withheld(app->host->router, app->number);
+    app->withheld += withheld.count;
     app->host->stats.withheld += withheld.count;
     if (withheld.count == 0) return;
     log_print(app->host->log, LOG_WARN, app_name(app->app),

@@ -8,6 +8,8 @@
 
 #include <stdatomic.h>
 
+typedef struct Control Control;
+
 #define HOST_WATCH_MS 1000   /* how often apps with work are looked at, while there are any */
 #define HOST_STUCK_MS 5000   /* an app in which nothing ends for longer holds up nobody any more */
 #define HOST_REPEAT_MS 10000 /* between two lines about the same app */
@@ -36,9 +38,10 @@ typedef struct {
     atomic_size_t outbox_bytes; /* of requests on the way to the I/O thread */
     atomic_bool awaited;        /* the I/O thread stands still until the app's has loaded or ended: it need not post */
     bool presses;               /* its inbox is over its mark: the link is paused */
-    bool stuck;       /* it does not come back: its inbox may fill to the limit, then events are kept from it */
-    bool waits;       /* while stuck: its handlers wait, none runs; it is back when its inbox has sunk */
-    uint64_t handled; /* handler calls that had ended at progress_ms, or when it began to press after that */
+    bool stuck;        /* it does not come back: its inbox may fill to the limit, then events are kept from it */
+    bool waits;        /* while stuck: its handlers wait, none runs; it is back when its inbox has sunk */
+    uint64_t withheld; /* events kept from it, those that the router still counts aside */
+    uint64_t handled;  /* handler calls that had ended at progress_ms, or when it began to press after that */
     int64_t progress_ms;
     HostWaiter *waiting; /* for the load that runs */
     HostWaiter *later;   /* for the next one */
@@ -92,6 +95,7 @@ struct Host {
     void (*hangup)(void *context);
     void *hangup_context;
     HostStats stats;
+    Control *control; /* NULL: none */
 };
 
 /* host_port.c: what an app asks for, from its thread to ours. */
@@ -132,6 +136,12 @@ void host_evals_end(HostApp *app); /* the same */
 
 /* host_counters.c: what was counted, into the log. */
 void host_tell_counters(const Host *host);
+
+/* control.c */
+void control_notice(Control *control,
+                    const SessionNotice *notice);    /* keeps why the connection is not there; NULL is fine */
+void control_app_gone(Control *control, int number); /* who looks at it is told; NULL is fine */
+void control_free(Control *control);                 /* NULL is fine */
 
 /* host.c */
 void host_app_ended(HostApp *app);

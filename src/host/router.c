@@ -30,6 +30,7 @@ typedef struct {
     Message **messages;
     size_t count, capacity;
     bool shut;
+    bool observed;
     uint64_t passed; /* number of the event that was last withheld, so that two patterns do not count it twice */
     RouterWithheld withheld;
 } Tray;
@@ -43,6 +44,8 @@ struct Router {
     int filled_count;
     size_t lost; /* since the last flush */
     uint64_t events;
+    void (*seen)(void *context, int number, const Message *event);
+    void *seen_context;
 };
 
 Router *router_new(void)
@@ -206,7 +209,8 @@ bool router_subscribe(Router *router, int number, Slice pattern, bool wanted)
 static void forget(Pattern *pattern, int number)
 {
     for (size_t i = 0; i < pattern->count; i++) {
-        if (pattern->subscribers[i].number == number) pattern->subscribers[i--] = pattern->subscribers[--pattern->count];
+        if (pattern->subscribers[i].number == number)
+            pattern->subscribers[i--] = pattern->subscribers[--pattern->count];
     }
 }
 
@@ -277,6 +281,8 @@ static bool tray_put(Router *router, int number, Message *message)
     }
     if (tray->count == 0) router->filled[router->filled_count++] = number;
     tray->messages[tray->count++] = message;
+    if (tray->observed && router->seen && message->kind == MESSAGE_EVENT)
+        router->seen(router->seen_context, number, message);
     return true;
 }
 
@@ -343,6 +349,17 @@ RouterWithheld router_withheld(const Router *router, int number)
 void router_forget_withheld(Router *router, int number)
 {
     router->trays[number].withheld = (RouterWithheld){.first_seq = -1, .last_seq = -1};
+}
+
+void router_on_seen(Router *router, void (*seen)(void *context, int number, const Message *event), void *context)
+{
+    router->seen = seen;
+    router->seen_context = context;
+}
+
+void router_observe(Router *router, int number, bool observed)
+{
+    router->trays[number].observed = observed;
 }
 
 bool router_push(Router *router, int number, Message *message)

@@ -44,6 +44,11 @@ typedef struct {
 RouterWithheld router_withheld(const Router *router, int number);
 void router_forget_withheld(Router *router, int number);
 
+/* `seen` is called for every event (of the gateway or of the host itself) that is put into the tray of an app which is observed;
+ * it may not call the router. NULL: no more. */
+void router_on_seen(Router *router, void (*seen)(void *context, int number, const Message *event), void *context);
+void router_observe(Router *router, int number, bool observed);
+
 /* Puts a message into one tray; takes the reference. False without memory: the message is gone. NULL is such a failure too. */
 bool router_push(Router *router, int number, Message *message);
 /* Into all of them; takes the reference. */

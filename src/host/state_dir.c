@@ -15,7 +15,7 @@ static bool join(char *out, size_t size, const char *folder, const char *name)
     return length >= 0 && (size_t)length < size;
 }
 
-static bool find_place(const char *configured, char *path, size_t path_size, char *message, size_t message_size)
+bool state_dir_find(const char *configured, char *path, size_t path_size, char *message, size_t message_size)
 {
     const char *xdg = getenv("XDG_STATE_HOME"); // NOLINT(concurrency-mt-unsafe): at the start, on one thread
     const char *home = getenv("HOME");          // NOLINT(concurrency-mt-unsafe)
@@ -59,7 +59,7 @@ static int make_folders(const char *path)
 bool state_dir_open(const char *configured, char *path, size_t path_size, char *message, size_t message_size)
 {
     struct stat about;
-    if (!find_place(configured, path, path_size, message, message_size)) return false;
+    if (!state_dir_find(configured, path, path_size, message, message_size)) return false;
 
     int error = make_folders(path);
     if (error == 0 && stat(path, &about) != 0) error = errno;

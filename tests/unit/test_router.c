@@ -261,6 +261,45 @@ static void a_shut_road_keeps_events_back_and_counts_them_once(void **state)
     assert_int_equal(send(world, "agent"), 2);
 }
 
+typedef struct {
+    char text[128];
+} Seen;
+
+static void note_seen(void *context, int number, const Message *event)
+{
+    Seen *seen = context;
+    size_t size = strlen(seen->text);
+    (void)snprintf(seen->text + size, sizeof seen->text - size, "%d:%.*s,", number, SLICE_ARGS(event->name));
+}
+
+static void events_of_an_observed_app_are_seen_once_and_in_order(void **state)
+{
+    World *world = *state;
+    Seen seen = {""};
+
+    want(world, 0, "agent", true);
+    want(world, 0, "a*", true);
+    want(world, 0, "@ready", true);
+    want(world, 1, "agent", true);
+    send(world, "agent"); /* nobody looks */
+    router_on_seen(world->router, note_seen, &seen);
+    router_observe(world->router, 0, true);
+    send(world, "agent");
+    send(world, "@ready");
+    send(world, "other");
+    (void)router_push(world->router, 0, message_response(1, true, true, slice_of("{}"))); /* no event */
+    router_shut(world->router, 0, true);
+    send(world, "agent"); /* it does not get it */
+    router_shut(world->router, 0, false);
+    assert_string_equal(seen.text, "0:agent,0:@ready,");
+    router_observe(world->router, 0, false);
+    send(world, "agent");
+    router_observe(world->router, 1, true);
+    router_on_seen(world->router, NULL, NULL);
+    send(world, "agent");
+    assert_string_equal(seen.text, "0:agent,0:@ready,");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -274,6 +313,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_was_not_flushed_is_freed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(patterns_of_an_app, set_up, tear_down),
         cmocka_unit_test_setup_teardown(many_names, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(events_of_an_observed_app_are_seen_once_and_in_order, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_shut_road_keeps_events_back_and_counts_them_once, set_up, tear_down),
     };
 
