@@ -282,7 +282,7 @@ void lanes_drain(Generation *generation)
     generation->draining_first = lane->next_draining;
     Handler *handler = lane->handler;
     if (handler->removed) lane_clear(generation, lane);
-    while (lane->waiting && lane->running < handler->options.concurrency && !generation_replaced(generation)) {
+    while (lane->waiting && lane->running < handler->options.concurrency && !generation_cut_short(generation)) {
         Turn turn = {lane, lane_pop(generation, lane, true)};
         atomic_store(&generation->handling, message_ref(turn.delivery->message));
         if (!generation_protect(generation, start_waiting, &turn, handler->label))
@@ -335,7 +335,7 @@ static int deliver_on(lua_State *L)
     Generation *generation = generation_of(L);
     Arrival *arrival = lua_touserdata(L, 1);
     int payload = 0;
-    while (arrival->next && !generation_replaced(generation)) {
+    while (arrival->next && !generation_cut_short(generation)) {
         Handler *handler = arrival->next;
         arrival->next = handler == arrival->last ? NULL : handler->next;
         if (!handler_matches(handler, arrival->message->name)) continue;
@@ -362,7 +362,7 @@ static void deliver(Generation *generation, Message *message, Handler *first, Ha
     Arrival arrival = {
         .message = message, .next = first, .last = last, .number = ++generation->arrivals, .begun = begun};
     generation->delivering++;
-    while (arrival.next && !generation_replaced(generation))
+    while (arrival.next && !generation_cut_short(generation))
         generation_protect(generation, deliver_on, &arrival, "an event");
     generation->delivering--;
 }

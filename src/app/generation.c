@@ -90,6 +90,11 @@ bool generation_replaced(const Generation *generation)
     return generation_retired(generation) || atomic_load_explicit(&generation->condemned, memory_order_relaxed);
 }
 
+bool generation_cut_short(const Generation *generation)
+{
+    return generation_replaced(generation) && !generation->drains;
+}
+
 bool generation_sent(const Generation *generation, const Message *response)
 {
     return (generation->number & GENERATION_MASK) == response->generation;
@@ -397,7 +402,7 @@ static void work_off(Generation *generation)
     if (!left) return;
     generation->holds = left;
     handover_hold(generation, left);
-    while (handover_deliver(generation, left) && !generation_replaced(generation))
+    while (handover_deliver(generation, left) && !generation_cut_short(generation))
         if (busy(generation)) run_what_is_ready(generation);
     pthread_mutex_lock(&generation->lock);
     generation->left = NULL;
@@ -436,6 +441,7 @@ static void retire(Generation *generation)
 static void drain(Generation *generation)
 {
     bool forced = atomic_load(&generation->condemned);
+    generation->drains = true;
     int64_t grace_due_ms = generation_now_ms() + (forced ? 0 : generation->config->grace_ms);
     retire(generation);
     while (!finished(generation)) {

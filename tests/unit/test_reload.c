@@ -123,6 +123,21 @@ static void the_next_one_begins_with_what_the_old_one_had_at_the_border(void **s
     bench_stop(&bench);
 }
 
+static void the_old_one_is_told_that_it_ends(void **state)
+{
+    Bench bench;
+    (void)state;
+    setup(&bench, "on('@stop', function(text) note('old' .. text) send() note('done') end)", (AppConfig){0});
+    reload_well(&bench, "on('@stop', function(text) note('new' .. text) end)");
+    await_note(&bench.world, "old{\"reason\":\"reload\"}");
+    await_requests(&bench.world, 1); /* it may still wait, for a short time */
+    answer(&bench, 0, true, true, "1");
+    await_note(&bench.world, "done");
+    await_drained(&bench);
+    bench_stop(&bench);
+    assert_non_null(strstr(bench.world.notes, "new{\"reason\":\"stop\"}"));
+}
+
 static void start_is_told_why(void **state)
 {
     Bench bench;
@@ -498,6 +513,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_next_one_takes_what_comes_from_then_on),
         cmocka_unit_test(the_next_one_begins_with_what_the_old_one_had_at_the_border),
+        cmocka_unit_test(the_old_one_is_told_that_it_ends),
         cmocka_unit_test(start_is_told_why),
         cmocka_unit_test(what_does_not_load_changes_nothing),
         cmocka_unit_test(a_main_chunk_without_end_is_given_up),

@@ -10,6 +10,8 @@ gw.state.last = gw.state.last or {}
 local last = gw.state.last -- by handler or key
 local ends = {}            -- calls that came to their end here, by handler
 local gap, before = 0, gw.state.before
+local WINDOW = 0.02 -- seconds: about the life of a generation, for comparison with one that is not reloaded
+local windows, window_gap, window_end = {}, 0, 0
 local wrong = 0
 
 local function check(name, n, step)
@@ -19,6 +21,14 @@ local function check(name, n, step)
     log.error("not in order", { handler = name, expected = expected, got = n, generation = gw.app.generation })
   end
   last[name] = n
+end
+
+local function measure(now)
+  local since = before and now - before or 0
+  gap, window_gap = math.max(gap, since), math.max(window_gap, since)
+  if now < window_end then return end
+  windows[#windows + 1] = window_gap * 1000
+  window_gap, window_end = 0, now + WINDOW
 end
 
 local function ended(name)
@@ -31,7 +41,7 @@ end
 
 gw.on("number", function(payload)
   local now = gw.now()
-  if before and now - before > gap then gap = now - before end
+  measure(now)
   before = now
   gw.state.before = now
   check("plain", payload.n, 1)
@@ -62,6 +72,7 @@ end)
 
 gw.on("@stop", function()
   local file = assert(io.open(gw.app.data_dir .. "/generations.jsonl", "a"))
-  file:write(json.encode({ generation = gw.app.generation, ends = ends, gap_ms = gap * 1000 }), "\n")
+  local report = { generation = gw.app.generation, ends = ends, gap_ms = gap * 1000, windows_ms = json.array(windows) }
+  file:write(json.encode(report), "\n")
   file:close()
 end)
