@@ -332,6 +332,56 @@ def tails(pid, path):
     return sum(str(path) in line for line in pathlib.Path(f"/proc/{pid}/net/unix").read_text().splitlines()) > 1
 
 
+class Work(HostCase):
+    def test_reload_that_succeeds_and_one_that_fails(self):
+        self.assertEqual(self.gatehouse("reload", "watch"), (0, "watch: generation 2 took over from 1\n", ""))
+        self.app.write_text(APP + 'error("boom")\n')
+        code, out, err = self.gatehouse("reload", "watch")
+        self.assertEqual((code, out), (1, ""))
+        self.assertRegex(err, r"watch.lua:\d+: boom\n +stack traceback:\n")
+        app, = self.status()["apps"]
+        self.assertEqual((app["generation"], app["reloads"]["done"], app["reloads"]["failed"]), (2, 1, 1))
+        self.assertIn("boom", app["reloads"]["last_error"])
+        self.assertRegex(self.gatehouse("status")[1], r"1 reloads, 1 failed\n    last reload: .*watch.lua:\d+: boom\n")
+        self.app.write_text(APP)
+        self.assertEqual(self.gatehouse("reload")[:2], (0, "watch: generation 4 took over from 2\n"))
+        self.assertIsNone(self.status()["apps"][0]["reloads"]["last_error"])
+
+    def test_code_runs_in_the_app(self):
+        self.assertEqual(self.gatehouse("eval", "watch", 'log.info("from outside", { sum = #gw.app.name + 37 })')[::2], (0, ""))
+        self.lines_until(self.host.stderr, "watch: from outside  sum=42")
+        code, out, err = self.gatehouse("eval", "watch", "-", input="local function f()\n  error('inside')\nend\nf()\n")
+        self.assertEqual((code, out), (1, ""))
+        self.assertRegex(err, r"^gatehouse eval: eval:2: inside\n +stack traceback:\n")
+
+    def test_code_that_ends_too_early_is_told_from_code_that_is_wrong(self):
+        for code, said in (("for i = 1, 2 do", "INCOMPLETE"), ("f(", "INCOMPLETE"), ("x = = 1", "EVAL_FAILED"),
+                           ("error('near <eof>')", "EVAL_FAILED"), ("return nothing.at.all", "EVAL_FAILED")):
+            answer, = ask(self.socket, json.dumps({"command": "eval", "app": "watch", "code": code}))
+            self.assertEqual(answer["error"]["code"], said, answer)
+
+    def test_repl_goes_on_after_an_incomplete_line(self):
+        code, out, err = self.gatehouse("repl", "watch", input="for i = 1, 2 do\nlog.info('turn', { i = i })\nend\n")
+        self.assertEqual((code, err), (0, ""))
+        self.lines_until(self.host.stderr, "watch: turn  i=2")
+
+    def test_busy_app_delays_its_own_answers_only(self):
+        with connect(self.socket) as peer:
+            peer.sendall(b'{"id":"slow","command":"eval","app":"watch","code":"while not gw.state.go do task.sleep(0.01) end error(1)"}\n')
+            for _ in range(20):
+                self.assert_alive()
+            ask(self.socket, '{"command":"eval","app":"watch","code":"gw.state.go = true"}')
+            self.assertEqual(json.loads(peer.makefile().readline())["id"], "slow")
+
+    def test_stop_answers_those_who_still_wait(self):
+        with connect(self.socket) as peer:
+            peer.sendall(b'{"id":"slow","command":"eval","app":"watch","code":"task.sleep(3600)"}\n')
+            self.assert_alive()
+            self.assertEqual(self.gatehouse("stop")[0], 0)
+            self.assertEqual(json.loads(peer.makefile().readline())["id"], "slow")
+        self.assertEqual(self.host.wait(timeout=LIMIT_S), 0)
+
+
 class Life(HostCase):
     def test_stop_waits_for_the_process(self):
         code, out, err = self.gatehouse("stop")
