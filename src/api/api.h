@@ -15,4 +15,7 @@ void api_open(lua_State *L);
 /* What AppBindings.push_error does, for those modules. */
 void api_push_error(lua_State *L, Slice error);
 
+/* What AppBindings.show does: tabs between the values, tables as JSON where they have such a form, the rest as print shows it. */
+void api_show(lua_State *L, int from, Buffer *out);
+
 #endif

@@ -39,5 +39,6 @@ AppBindings api_bindings(void)
                          .push_json = push_json,
                          .push_error = api_push_error,
                          .save = state_save,
-                         .retire = state_freeze};
+                         .retire = state_freeze,
+                         .show = api_show};
 }

@@ -354,6 +354,21 @@ class Work(HostCase):
         self.assertEqual((code, out), (1, ""))
         self.assertRegex(err, r"^gatehouse eval: eval:2: inside\n +stack traceback:\n")
 
+    def test_values_are_shown_as_a_repl_does(self):
+        for code, shown in (("1 + 1", "2\n"), ("'a\tb', nil, 1.0", "a\tb\tnil\t1.0\n"), ("{ 1, { x = 'y' } }", '[1,{"x":"y"}]\n'), ("local x = 1", ""),
+                            ("setmetatable({}, { __tostring = function() return 'me' end })", "me\n"), ("return 'ü'", "ü\n"),
+                            ("gw.app.name", "watch\n")):
+            self.assertEqual(self.gatehouse("eval", "watch", code), (0, shown, ""))
+        self.assertRegex(self.gatehouse("eval", "watch", "{ print }, print")[1], r"^table: 0x\w+\tfunction: .*\n$")
+        self.assertEqual(self.gatehouse("eval", "watch", "setmetatable({}, { __tostring = function() error('no') end })")[0], 1)
+
+    def test_names_are_completed(self):
+        self.gatehouse("eval", "watch", "gw.state.alpha = { beta = 1 }")
+        for text, names in (("gw.s", ["gw.send", "gw.state"]), ("gw.state.", ["gw.state.alpha"]), ("gw.state.alpha.", ["gw.state.alpha.beta"]),
+                            ("string:rep", ["string:rep"]), ("nope.x", []), ("prin", ["print"])):
+            answer, = ask(self.socket, json.dumps({"command": "complete", "app": "watch", "text": text}))
+            self.assertEqual(answer["result"]["names"], names, text)
+
     def test_code_that_ends_too_early_is_told_from_code_that_is_wrong(self):
         for code, said in (("for i = 1, 2 do", "INCOMPLETE"), ("f(", "INCOMPLETE"), ("x = = 1", "EVAL_FAILED"),
                            ("error('near <eof>')", "EVAL_FAILED"), ("return nothing.at.all", "EVAL_FAILED")):

@@ -287,7 +287,7 @@ static void events_of_an_observed_app_are_seen_once_and_in_order(void **state)
     send(world, "agent");
     send(world, "@ready");
     send(world, "other");
-    (void)router_push(world->router, 0, message_response(1, true, true, slice_of("{}"))); /* no event */
+    (void)router_push(world->router, 0, message_response(1, 1, true, true, slice_of("{}"))); /* no event */
     router_shut(world->router, 0, true);
     send(world, "agent"); /* it does not get it */
     router_shut(world->router, 0, false);
