@@ -6,6 +6,25 @@
 
 #define CHUNK "=eval"
 
+static const char globals_key; /* its address: a name in the registry */
+
+/* The chunk on top sees the app's globals, and what it defines goes into a table of its own, which the next one sees too: the app's globals
+ * stay what its files made of them. */
+static void set_globals(lua_State *L)
+{
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &globals_key) == LUA_TNIL) {
+        lua_pop(L, 1);
+        lua_newtable(L);
+        lua_createtable(L, 0, 1); /* chunk, globals, class */
+        lua_pushglobaltable(L);
+        lua_setfield(L, -2, "__index");
+        lua_setmetatable(L, -2);
+        lua_pushvalue(L, -1);
+        lua_rawsetp(L, LUA_REGISTRYINDEX, &globals_key);
+    }
+    lua_setupvalue(L, -2, 1);
+}
+
 static void tell(Generation *generation, uint64_t token, bool ok, Slice text)
 {
     const AppPort *port = &generation->config->port;
@@ -31,6 +50,7 @@ static int begin(lua_State *L)
         tell(generation, message->token, false, slice_make(text, size));
         return 0;
     }
+    set_globals(L);
     Task *task = task_acquire(L);
     lua_xmove(L, task_stack(task), 1);
     task_ask(task, message->token);

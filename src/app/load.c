@@ -67,7 +67,7 @@ FileResult generation_read(lua_State *L, const char *path, size_t limit_bytes, B
 static Slice without_shebang(Slice text)
 {
     static const char mark[] = "\xef\xbb\xbf";
-    if (text.size >= 3 && memcmp(text.data, mark, 3) == 0) text = slice_make(text.data + 3, text.size - 3);
+    if (text.size >= 3 && strncmp(text.data, mark, 3) == 0) text = slice_make(text.data + 3, text.size - 3);
     if (text.size == 0 || *text.data != '#') return text;
     const char *end = memchr(text.data, '\n', text.size);
     return end ? slice_make(end, text.size - (size_t)(end - text.data)) : slice_make(text.data, 0);
