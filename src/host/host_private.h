@@ -59,6 +59,7 @@ typedef struct {
     bool started;
     bool has_ended;              /* its last work was run here: nothing that is still posted points at it */
     LogLimit slow, holds, loses; /* lines about it */
+    int asked;                   /* how often, where it is: see must_ask */
 } HostApp;
 
 /*     NEW ─host_start─► RUNNING ─host_stop─► STOPPING ─all apps ended─► CLOSING ─connection closed─► ENDED
