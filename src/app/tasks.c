@@ -93,12 +93,13 @@ static Task *find_wait(const Tasks *tasks, uint64_t wait)
 
 /* --- making and keeping ----------------------------------------------------------------------------------------------------- */
 
-static bool slots_grow(Tasks *tasks)
+/* Tasks weigh on the app's memory as what Lua holds does: a script that starts them without end meets its limit. */
+static bool slots_grow(Memory *memory, Tasks *tasks)
 {
     if (tasks->count < tasks->capacity) return true;
     if (tasks->count > SLOT_MASK) return false;
     size_t capacity = tasks->capacity ? tasks->capacity * 2 : 16;
-    Task **slots = realloc(tasks->slots, capacity * sizeof *slots);
+    Task **slots = memory_resize(memory, tasks->slots, tasks->capacity * sizeof *slots, capacity * sizeof *slots);
     if (!slots) return false;
     tasks->slots = slots;
     tasks->capacity = capacity;
@@ -115,12 +116,13 @@ static void alarm_fires(lua_State *L, AppTimer *timer)
 /* A task without a coroutine. */
 static Task *task_new(lua_State *L, Tasks *tasks)
 {
-    Task *task = slots_grow(tasks) ? calloc(1, sizeof *task) : NULL;
+    Memory *memory = &generation_of(L)->memory;
+    Task *task = slots_grow(memory, tasks) ? memory_resize(memory, NULL, 0, sizeof *task) : NULL;
     if (!task) {
         luaL_error(L, "not enough memory for another task");
         return NULL; /* not reached */
     }
-    task->slot = tasks->count;
+    *task = (Task){.slot = tasks->count};
     task->thread_ref = task->accepted_ref = LUA_NOREF;
     task->alarm.fire = alarm_fires;
     task->alarm.alarm = true;
@@ -222,6 +224,15 @@ static void count_call(Generation *generation, Handler *handler, bool failed)
     if (failed) atomic_fetch_add_explicit(&handler->errors, 1, memory_order_relaxed);
 }
 
+/* A verdict is there without Lua, whose memory may be gone as well. */
+static void tell_failure(Generation *generation, Task *task)
+{
+    if (watchdog_spent(task->L))
+        generation_error(generation, task->what, watchdog_verdict());
+    else
+        generation_protect(generation, report_failure, task, task->what);
+}
+
 /* The budget is gone, and the script has caught the error, or it was raised where none is looked for: not a word would be said. */
 static void report_hidden_verdict(Generation *generation, const Task *task)
 {
@@ -247,7 +258,7 @@ static void task_ended(Generation *generation, Task *task, int results)
     if (task->asked) eval_ended(generation, task->L, task->asked, results);
     if (lane) count_call(generation, lane->handler, failed && !task->cancelled);
     if (failed) {
-        if (!task->cancelled && !task->asked) generation_protect(generation, report_failure, task, task->what);
+        if (!task->cancelled && !task->asked) tell_failure(generation, task);
         close_failed(generation, task);
     }
     release(generation, task);
