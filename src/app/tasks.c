@@ -94,12 +94,21 @@ static Task *find_wait(const Tasks *tasks, uint64_t wait)
 /* --- making and keeping ----------------------------------------------------------------------------------------------------- */
 
 /* Tasks weigh on the app's memory as what Lua holds does: a script that starts them without end meets its limit. */
-static bool slots_grow(Memory *memory, Tasks *tasks)
+static void *resize(lua_State *L, void *block, size_t old_bytes, size_t new_bytes)
+{
+    Memory *memory = &generation_of(L)->memory;
+    void *resized = memory_grant(memory, block, old_bytes, new_bytes);
+    if (resized) return resized;
+    lua_gc(L, LUA_GCCOLLECT);
+    return memory_grant(memory, block, old_bytes, new_bytes);
+}
+
+static bool slots_grow(lua_State *L, Tasks *tasks)
 {
     if (tasks->count < tasks->capacity) return true;
     if (tasks->count > SLOT_MASK) return false;
     size_t capacity = tasks->capacity ? tasks->capacity * 2 : 16;
-    Task **slots = memory_resize(memory, tasks->slots, tasks->capacity * sizeof *slots, capacity * sizeof *slots);
+    Task **slots = resize(L, tasks->slots, tasks->capacity * sizeof *slots, capacity * sizeof *slots);
     if (!slots) return false;
     tasks->slots = slots;
     tasks->capacity = capacity;
@@ -116,8 +125,7 @@ static void alarm_fires(lua_State *L, AppTimer *timer)
 /* A task without a coroutine. */
 static Task *task_new(lua_State *L, Tasks *tasks)
 {
-    Memory *memory = &generation_of(L)->memory;
-    Task *task = slots_grow(memory, tasks) ? memory_resize(memory, NULL, 0, sizeof *task) : NULL;
+    Task *task = slots_grow(L, tasks) ? resize(L, NULL, 0, sizeof *task) : NULL;
     if (!task) {
         luaL_error(L, "not enough memory for another task");
         return NULL; /* not reached */

