@@ -11,7 +11,7 @@ The head of a script says what is to come of it:
     --! load            it does not load
     --! sandbox         `sandbox = true`
     --! memory 256MiB   the app's limit, 32 MiB otherwise
-    --! cpu 2           its budget, 0.2 s otherwise
+    --! cpu 2           its budget; 0.2 s otherwise where that is the point
     --! call NAME       slow: the function in C that it is in
     --! also PLACE      budget: another place that will do
     --> text            what it prints
@@ -62,7 +62,7 @@ class Script:
         return [option[1] for option in self.options[1:] if option[0] == name]
 
     def section(self):
-        cpu = (self.values("cpu") or [CPU_S])[0]
+        cpu = (self.values("cpu") or [CPU_S if self.kind in ("budget", "load") else PATIENCE_S])[0]
         memory = (self.values("memory") or ["32MiB"])[0]
         sandbox = ["sandbox"] in self.options
         return f'{self.name} = {{ path = "{self.path()}", cpu = {cpu}, memory = "{memory}", sandbox = {str(sandbox).lower()} }}'

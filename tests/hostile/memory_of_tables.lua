@@ -2,5 +2,5 @@
 --! memory
 gw.on("go." .. gw.app.name, function()
   local hoard = {}
-  while true do hoard[#hoard + 1] = {} end
+  while true do hoard = { hoard } end
 end)
