@@ -282,7 +282,6 @@ Watchdog *watchdog_new(_Atomic(const char *) *doing, int64_t cpu_ms)
 {
     Watchdog *watchdog = calloc(1, sizeof *watchdog);
     if (!watchdog) return NULL;
-    if (cpu_ms == 0) cpu_ms = WATCHDOG_CPU_MS;
     watchdog->doing = doing;
     watchdog->budget_ns = cpu_ms < 0 ? -1 : cpu_ms * NS_PER_MS;
     watchdog->tick_ms = cpu_ms < 0 || cpu_ms > LONGEST_TICK_MS * 10 ? LONGEST_TICK_MS : cpu_ms / 10;

@@ -21,7 +21,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define WATCHDOG_CPU_MS 1000 /* the budget by default */
 #define WATCHDOG_PLACE_BYTES 128
 
 typedef struct Watchdog Watchdog;
@@ -33,8 +32,8 @@ struct WatchdogFrame {
     WatchdogFrame *outer;
 };
 
-/* `doing` names what runs, for messages, and is borrowed. `cpu_ms` 0: the default; below 0: no budget, it only looks where a long call
- * is. NULL without memory. */
+/* `doing` names what runs, for messages, and is borrowed. `cpu_ms` below 0: no budget, it only looks where a long call is. NULL without
+ * memory. */
 Watchdog *watchdog_new(_Atomic(const char *) *doing, int64_t cpu_ms);
 void watchdog_free(Watchdog *watchdog); /* NULL is fine; its thread is gone */
 
