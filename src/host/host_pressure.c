@@ -9,8 +9,9 @@
 
 #include <inttypes.h>
 
-#define ASKS 3    /* how often an app is asked where it is, before its slowness is told without that */
-#define ASK_MS 20 /* between two */
+#define LONGEST_ASK_MS \
+    3000           /* an app that has been in one step for longer is told without its place, if that is not known */
+#define ASK_MS 100 /* between two questions */
 
 /* --- backpressure ----------------------------------------------------------------------------------------------------------- */
 
@@ -140,16 +141,12 @@ static void tell(HostApp *app, const AppStatus *status, int64_t now_ms)
     }
 }
 
-/* Before a step that takes long is told, the app is asked where it is: it tells on being asked twice, if it can (app_look). */
-static bool must_ask(HostApp *app, const AppStatus *status, int64_t now_ms)
+/* Before a step that takes long is told, the app is asked where it is (app_look). What works without a pause is looked at anyway, but
+ * not before it has used some CPU time, which it may have to wait for as well. */
+static bool awaits_place(HostApp *app, const AppStatus *status, int64_t now_ms)
 {
-    bool is_told = *status->running && status->busy_ms >= HOST_WATCH_MS && now_ms >= app->slow.next_ms;
-
-    if (!is_told || *status->place || app->asked == ASKS) {
-        app->asked = 0;
-        return false;
-    }
-    app->asked++;
+    if (!*status->running || *status->place || now_ms < app->slow.next_ms) return false;
+    if (status->busy_ms < HOST_WATCH_MS || status->busy_ms >= LONGEST_ASK_MS) return false;
     app_look(app->app);
     return true;
 }
@@ -183,7 +180,7 @@ void host_watch(void *context)
         bool stays = *status.running && status.busy_ms >= HOST_STUCK_MS;
         if (app->stuck && !app->waits && !stays) recovered(app);
         if (app->presses && (stays || still)) got_stuck(app, &status);
-        if (must_ask(app, &status, now_ms))
+        if (awaits_place(app, &status, now_ms))
             asked = true;
         else
             tell(app, &status, now_ms);

@@ -51,15 +51,14 @@ typedef struct {
     char reason[128];
     char last_failure[4096]; /* of a reload; empty when the last one was well */
     HostEval *evals;
-    FileWatch *files;      /* NULL: they are not watched */
-    const char *polls;     /* why they are only looked at, once that was told */
+    FileWatch *files;  /* NULL: they are not watched */
+    const char *polls; /* why they are only looked at, once that was told */
     HostAsked *change; /* who waits for its coming or going */
     bool removing;     /* it is to go */
     int64_t remove_due_ms;
     bool started;
     bool has_ended;              /* its last work was run here: nothing that is still posted points at it */
     LogLimit slow, holds, loses; /* lines about it */
-    int asked;                   /* how often, where it is: see must_ask */
 } HostApp;
 
 /*     NEW ─host_start─► RUNNING ─host_stop─► STOPPING ─all apps ended─► CLOSING ─connection closed─► ENDED

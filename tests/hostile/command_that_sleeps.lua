@@ -2,5 +2,5 @@
 --! slow
 --! call execute
 gw.on("go." .. gw.app.name, function()
-  os.execute("sleep 2") --*
+  os.execute("sleep 4") --*
 end)

@@ -3,7 +3,7 @@
 gw.on("go." .. gw.app.name, function()
   local hoard = {}
   while true do --*
-    pcall(function()
+    pcall(function() --*
       while true do hoard[#hoard + 1] = ("x"):rep(1 << 16) .. #hoard end --*
     end)
   end
