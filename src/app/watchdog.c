@@ -390,7 +390,7 @@ bool watchdog_stack_is_short(void)
 
 bool watchdog_over(void)
 {
-    return watching && atomic_load(&watching->over);
+    return watching && atomic_load(&watching->over) && atomic_load(watching->doing);
 }
 
 bool watchdog_judged(void)

@@ -50,8 +50,10 @@ void watchdog_enter(WatchdogFrame *frame, lua_State *L); /* the outermost one re
 void watchdog_leave(WatchdogFrame *frame);
 bool watchdog_stack_is_short(void); /* of the thread's C stack more than half is used */
 
-bool watchdog_over(void);   /* the budget is gone: nothing of the script runs any more */
-bool watchdog_judged(void); /* … and the error was raised */
+/* The budget is gone, and it is a step of the script that used it up: nothing of that runs any more. For functions in C that take long,
+ * which no hook interrupts. What the host does for itself, such as saving gw.state, goes on. */
+bool watchdog_over(void);
+bool watchdog_judged(void); /* the budget is gone, and the error was raised */
 
 /* The error of the last one over its budget as text, with its traceback: file and line first. */
 const char *watchdog_verdict(void);
