@@ -10,9 +10,21 @@
 --
 -- **Source text only.** `load`, `loadfile`, `dofile` and `require` refuse bytecode, whatever their mode says: it is not verified. `loadfile` and `dofile` want a file name.
 --
+-- **CPU time.** A handler's call up to its next wait, each stretch between two waits, and the main chunk may use one second of CPU time (setting `cpu`). Then an error is
+-- raised, whose traceback shows the line that ran; `pcall` catches it and can do nothing with it, a message handler of `xpcall` is not called, and what is to be
+-- closed is left to the garbage collector. The app goes on with its next event. Long work is split by `task.sleep(0)`, which begins a new stretch. Functions in C are not
+-- interrupted while they run: a pattern that backtracks or a command holds up its own app, and the log says which line called it.
+--
 -- **Refused**: `os.exit` and `os.setlocale` with a locale (they belong to the whole process), and of `debug` everything but `traceback`, `getinfo` and `getlocal`,
 -- which show of functions in C no more than their names. `coroutine.resume` and `coroutine.close` refuse the coroutine of a task: it goes on when what it waits for is there.
+-- `setmetatable` refuses a metatable with `__gc`, since nothing could interrupt a finalizer: use `__close` with a local variable `<close>`, or `gw.on("@stop", …)`; `getmetatable`
+-- gives `false` for what has a finalizer in C, such as files. `table.insert`, `remove` and `move` refuse to move more than 67 million elements.
 -- `io`, `os.execute` and C modules are there; what they wait for, the app waits for.
+--
+-- **The sandbox** (setting `sandbox = true`) is for scripts that are not trusted. There is no `io`, no `debug`, no `dofile`, no `loadfile`; of `os` there are `clock`, `date`, `difftime` and `time`.
+-- `require` finds what ships and what is in the app's own folder, and `gw.read_file` reads there, also by way of links nothing else: no C modules, so no `cjson`
+-- (`json` is there), and no `package.path`. `collectgarbage` collects, steps and counts, and changes no settings; `getmetatable("")` gives `"string"`. A name that is
+-- taken away raises when it is called, and says why.
 
 ---Writes its arguments to the log, at level info, with tabs between them.
 ---@param ... any

@@ -127,6 +127,10 @@ static int gw_read_file(lua_State *L)
         return api_fail(L, "BAD_PATH",
                         "gw.read_file reads files of the app's folder, by a path relative to it: '%.200s' is none",
                         path);
+    if (!sandbox_allows_file(L, full))
+        return api_fail(
+            L, "BAD_PATH",
+            "gw.read_file: %.200s leads out of the app's folder, which is refused: the app runs in a sandbox", path);
     size_t limit_bytes = generation_config(generation)->memory_bytes;
     buffer_clear(scratch);
     switch (file_read(full, limit_bytes ? limit_bytes : APP_MEMORY_BYTES, scratch, problem, sizeof problem)) {

@@ -4,6 +4,7 @@
 #include "api/freeze.h"
 #include "api/json_private.h"
 #include "api/place.h"
+#include "app/watchdog.h"
 
 #include <math.h>
 
@@ -133,6 +134,7 @@ static bool encode_table(Encoding *encoding, const Place *place)
         if (outer->table == table) return fail(encoding, place, "the table contains itself");
     }
     if (encoding->depth == JSON_MAX_DEPTH) return fail(encoding, place, "nested too deeply");
+    if (watchdog_over()) return fail(encoding, place, "the CPU budget is used up"); /* no hook interrupts this */
     if (!lua_checkstack(L, 4)) return fail(encoding, place, "not enough memory");
     encoding->depth++;
     bool marked = json_is_marked_array(L), good = true;

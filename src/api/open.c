@@ -21,7 +21,10 @@ void api_open(lua_State *L)
         luaL_requiref(L, module->name, module->func, 1);
         lua_pop(L, 1);
     }
+    coroutines_guard(L);
+    budget_guard(L);
     stdlib_restrict(L);
+    sandbox_close(L);
     globals_make_strict(L);
 }
 

@@ -33,6 +33,10 @@ static int search_folder(lua_State *L)
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         char file[PATH_MAX];
         if (snprintf(file, sizeof file, forms[i], folder, path) >= (int)sizeof file) continue;
+        if (access(file, R_OK) == 0 && !sandbox_allows_file(L, file))
+            return luaL_error(
+                L, "module '%s': %s leads out of the app's folder, which is refused: the app runs in a sandbox",
+                lua_tostring(L, 1), file);
         if (access(file, R_OK) == 0) {
             lua_pushstring(L, file);
             return load_file(L);
@@ -122,7 +126,8 @@ static int search_embedded(lua_State *L)
 
 /* --- the list ----------------------------------------------------------------------------------------------------- */
 
-/* The standard list is: preload, Lua files, C library, all-in-one C library. The second is ours, three in its place. */
+/* The standard list is: preload, Lua files, C library, all-in-one C library. The second is ours, three in its place; in a sandbox it ends
+ * before those that look on the system. */
 void require_open(lua_State *L)
 {
     lua_getglobal(L, "package");
@@ -143,7 +148,10 @@ void require_open(lua_State *L)
     lua_rawseti(L, -2, 6);
     /* `require` keeps the table that it was made with: its content changes. */
     for (int i = 1; i <= 6; i++) {
-        lua_rawgeti(L, -1, i);
+        if (i > 3 && sandboxed(L))
+            lua_pushnil(L);
+        else
+            lua_rawgeti(L, -1, i);
         lua_rawseti(L, -3, i);
     }
     lua_pop(L, 3);

@@ -2,8 +2,8 @@
  *
  * An app shares the process with others, so it cannot end it or change its locale. Source text is all that is loaded:
  * bytecode is not verified, and a crafted one can do anything. Of `debug` stays what looks (traceback, getinfo,
- * getlocal); what reaches into C functions, metatables or the registry could break the bindings' memory. The coroutine of
- * a task is resumed by the scheduler and by nobody else. */
+ * getlocal); what reaches into C functions, metatables or the registry could break the bindings' memory. Coroutines, and what
+ * would escape the CPU budget, have files of their own, and so has what the sandbox takes away. */
 #include "api/support.h"
 
 #include <limits.h>
@@ -140,28 +140,6 @@ static int do_file(lua_State *L)
     return done_file(L, LUA_OK, 0);
 }
 
-/* --- coroutines ---------------------------------------------------------------------------------------------------- */
-
-/* coroutine, … : a task waits for something that will come, and finds its stack as it left it. Upvalue: the original */
-static int resume(lua_State *L)
-{
-    lua_State *coroutine = lua_tothread(L, 1);
-    if (coroutine && task_owns(coroutine)) {
-        lua_pushboolean(L, 0);
-        lua_pushliteral(L, "cannot resume a task: it goes on when what it waits for is there");
-        return 2;
-    }
-    return call_original(L);
-}
-
-/* coroutine. Upvalue: the original */
-static int close(lua_State *L)
-{
-    lua_State *coroutine = lua_tothread(L, 1);
-    if (coroutine && task_owns(coroutine)) return luaL_error(L, "cannot close a task: use its method cancel");
-    return call_original(L);
-}
-
 /* --- the process -------------------------------------------------------------------------------------------------- */
 
 /* [locale [, category]]: asking is fine */
@@ -177,7 +155,6 @@ void stdlib_restrict(lua_State *L)
 {
     static const luaL_Reg loaders[] = {{"load", load_text}, {"loadfile", load_file}, {NULL, NULL}};
     static const luaL_Reg lookers[] = {{"getinfo", get_info}, {"getlocal", get_local}, {NULL, NULL}};
-    static const luaL_Reg guards[] = {{"resume", resume}, {"close", close}, {NULL, NULL}};
     lua_getglobal(L, "os");
     refuse_field(L, "exit",
                  "os.exit is refused inside an app: the host and its other apps go on. To stop handling events, cancel "
@@ -187,7 +164,6 @@ void stdlib_restrict(lua_State *L)
     lua_setfield(L, -2, "setlocale");
     lua_pop(L, 1);
     wrap(L, "_G", loaders);
-    wrap(L, "coroutine", guards);
     lua_pushcfunction(L, do_file);
     lua_setglobal(L, "dofile");
     restrict_debug(L);

@@ -14,12 +14,19 @@ int task_open(lua_State *L);
 int timer_open(lua_State *L);
 int log_open(lua_State *L);
 void stdlib_restrict(lua_State *L); /* os.exit, bytecode, debug, … */
-void require_open(lua_State *L);    /* the app's folder, what ships, the system; text only */
+void budget_guard(lua_State *L);    /* what would escape the CPU budget; before stdlib_restrict */
+void coroutines_guard(lua_State *L);
+void sandbox_close(lua_State *L); /* after all others: nothing if the app runs without a sandbox */
+void require_open(lua_State *L);  /* the app's folder, what ships, the system; text only */
 void globals_make_strict(lua_State *L);
 
 /* Pushes what the chunk of an embedded file returns, called with `args` values from the top of L. Raises if there is
  * none of that name. */
 void require_embedded(lua_State *L, const char *name, int args);
+
+/* Whether the app runs in a sandbox; and then, whether a file is in its folder, wherever links lead. */
+bool sandboxed(lua_State *L);
+bool sandbox_allows_file(lua_State *L, const char *path);
 
 /* gw.send, gw.state: parts of gw with a file of their own. Each pushes one value. */
 void gw_send_push(lua_State *L);

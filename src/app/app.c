@@ -296,6 +296,7 @@ static void read_steps(App *app, Generation *generation, int64_t now_ms, AppStat
         app->seen_ms = now_ms;
     }
     out->busy_ms = now_ms - app->seen_ms;
+    if (!doing || !watchdog_place(generation->watchdog, out->place)) *out->place = 0;
 }
 
 static void read_counts(const App *app, AppStatus *out)
@@ -366,6 +367,14 @@ void app_each_handler(App *app, void (*each)(void *context, const HandlerStatus 
         each(context, &status);
     }
     if (current) pthread_mutex_unlock(&current->lock);
+    pthread_mutex_unlock(&app->lock);
+}
+
+void app_look(App *app)
+{
+    pthread_mutex_lock(&app->lock);
+    const Generation *current = app->current;
+    if (current && current->begun && !current->ended) watchdog_look(current->watchdog);
     pthread_mutex_unlock(&app->lock);
 }
 

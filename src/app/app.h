@@ -43,9 +43,9 @@ typedef struct {
     const char *settings; /* gw.app.config: raw JSON; NULL: {} */
     size_t memory_bytes;  /* 0: the default, as in the next */
     int64_t stop_ms, grace_ms, load_ms;
-    int64_t cpu_ms;                        /* -1: no limit */
+    int64_t cpu_ms; /* of CPU time, for a handler's call up to its next wait, and for the main chunk; -1: no limit */
     int rollback_failures, rollback_calls; /* -1: no way back by itself */
-    bool sandbox;
+    bool sandbox;                          /* no files, processes, C modules, debug: api/sandbox.c */
     InboxLimits inbox;
     bool dry_run; /* `check`: load only */
     AppPort port;
@@ -126,7 +126,9 @@ bool app_eval(App *app, uint64_t token, Slice code);
 
 /* What it is doing, for messages about apps that do not come back: the running handler's name, "" if idle. */
 typedef struct {
-    char running[96];                                           /* `agent (watch.lua:12)`; empty when idle */
+    char running[96]; /* `agent (watch.lua:12)`; empty when idle */
+    /* Where that is, if it takes long: "at watch.lua:14", "in find, called at watch.lua:14"; or empty. */
+    char place[128];
     int64_t busy_ms;                                            /* for how long, at `now_ms` */
     unsigned generation, draining, incoming;                    /* 0: none */
     bool stands;                                                /* the current one, for the incoming one */
@@ -152,6 +154,9 @@ typedef struct {
 
 /* Calls `each` for every handler of the current generation, in the order of their registration; it must not wait. Any thread. */
 void app_each_handler(App *app, void (*each)(void *context, const HandlerStatus *handler), void *context);
+
+/* Asks an app that has been in one step for long to look where it is; asked twice, some ms apart, it tells in AppStatus.place. */
+void app_look(App *app);
 
 /* After port->ended: whether all that it wanted to keep was saved. */
 bool app_ended_well(const App *app);

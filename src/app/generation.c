@@ -129,6 +129,7 @@ void generation_doing(Generation *generation, const char *label)
     atomic_store_explicit(&generation->doing, label, memory_order_release); /* with its text */
     atomic_store_explicit(&generation->steps, atomic_load_explicit(&generation->steps, memory_order_relaxed) + 1,
                           memory_order_relaxed);
+    watchdog_renew(generation->watchdog);
 }
 
 /* --- errors of the script -------------------------------------------------------------------------------------------------------- */
@@ -572,6 +573,9 @@ static void go_on(Generation *generation)
 static void *generation_main(void *argument)
 {
     Generation *generation = argument;
+    if (!watchdog_start(generation->watchdog))
+        generation_log(generation, LOG_WARN, slice_of("no timer for its CPU time: it is not interrupted when it loops"),
+                       slice_of(""));
     if (generation->number == 1)
         go_first(generation);
     else
@@ -581,6 +585,7 @@ static void *generation_main(void *argument)
     handlers_free(generation);
     lua_close(generation->L);
     generation->L = NULL;
+    watchdog_stop(generation->watchdog);
     set_state(generation, GENERATION_ENDED);
     takeover_ended(generation);
     return NULL;
@@ -589,6 +594,7 @@ static void *generation_main(void *argument)
 static void free_all(Generation *generation)
 {
     if (generation->L) lua_close(generation->L);
+    watchdog_free(generation->watchdog);
     tasks_free(generation);
     heap_free(&generation->timers);
     handover_free(NULL, generation->left);
@@ -610,7 +616,9 @@ static bool make_parts(Generation *generation)
 {
     generation->mail = inbox_new(&(InboxLimits){0}, NULL, NULL);
     generation->sources = sources_new(0);
-    if (!generation->mail || !generation->sources || !load_find_main_file(generation, generation->config->path))
+    generation->watchdog = watchdog_new(&generation->doing, generation->config->cpu_ms);
+    if (!generation->mail || !generation->sources || !generation->watchdog ||
+        !load_find_main_file(generation, generation->config->path))
         return false;
     generation->L = lua_newstate(allocate, generation);
     if (!generation->L) return false;

@@ -10,6 +10,7 @@
 #include "app/memory.h"
 #include "app/saver.h"
 #include "app/sources.h"
+#include "app/watchdog.h"
 
 #include <pthread.h>
 
@@ -112,6 +113,7 @@ struct Generation {
     char *main_file;
     lua_State *L;
     Memory memory;
+    Watchdog *watchdog;
     Tasks tasks;
     Heap timers;
     InboxEpoch epoch;

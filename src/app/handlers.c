@@ -30,10 +30,10 @@ static Handler *handler_new(lua_State *L, Slice pattern, const HandlerOptions *o
     Generation *generation = generation_of(L);
     bool prefix = pattern.size > 0 && pattern.data[pattern.size - 1] == '*';
     size_t pattern_size = pattern.size - prefix, size = block_bytes(pattern_size, prefix);
-    Handler *handler = memory_resize(&generation->memory, NULL, 0, size);
+    Handler *handler = memory_grant(&generation->memory, NULL, 0, size);
     if (!handler) {
         lua_gc(L, LUA_GCCOLLECT);
-        handler = memory_resize(&generation->memory, NULL, 0, size);
+        handler = memory_grant(&generation->memory, NULL, 0, size);
     }
     if (!handler) return NULL;
     *handler = (Handler){.prefix = prefix, .pattern_size = pattern_size, .options = *options};

@@ -18,3 +18,10 @@ void *memory_resize(Memory *memory, void *block, size_t old_bytes, size_t new_by
     atomic_store_explicit(&memory->used_bytes, used - old_bytes + new_bytes, memory_order_relaxed);
     return resized;
 }
+
+void *memory_grant(Memory *memory, void *block, size_t old_bytes, size_t new_bytes)
+{
+    size_t used = atomic_load_explicit(&memory->used_bytes, memory_order_relaxed);
+    if (used + new_bytes > memory->limit_bytes - memory->limit_bytes / 32) return NULL;
+    return memory_resize(memory, block, old_bytes, new_bytes);
+}

@@ -14,4 +14,8 @@ typedef struct {
 /* What a lua_Alloc does, within the limit. */
 void *memory_resize(Memory *memory, void *block, size_t old_bytes, size_t new_bytes);
 
+/* The same for what the host makes because the script wants it, a handler or a task: the last part of the memory is not for that, so
+ * that what runs can still say what went wrong, and the next handler can run. */
+void *memory_grant(Memory *memory, void *block, size_t old_bytes, size_t new_bytes);
+
 #endif

@@ -65,7 +65,7 @@ void tasks_init(lua_State *L)
 
 bool task_owns(lua_State *coroutine)
 {
-    return *owner_of(coroutine) != NULL;
+    return *owner_of(coroutine) != NULL && !watchdog_spent(coroutine);
 }
 
 static uint64_t new_name(Tasks *tasks, size_t slot)
@@ -93,12 +93,22 @@ static Task *find_wait(const Tasks *tasks, uint64_t wait)
 
 /* --- making and keeping ----------------------------------------------------------------------------------------------------- */
 
-static bool slots_grow(Tasks *tasks)
+/* Tasks weigh on the app's memory as what Lua holds does: a script that starts them without end meets its limit. */
+static void *resize(lua_State *L, void *block, size_t old_bytes, size_t new_bytes)
+{
+    Memory *memory = &generation_of(L)->memory;
+    void *resized = memory_grant(memory, block, old_bytes, new_bytes);
+    if (resized) return resized;
+    lua_gc(L, LUA_GCCOLLECT);
+    return memory_grant(memory, block, old_bytes, new_bytes);
+}
+
+static bool slots_grow(lua_State *L, Tasks *tasks)
 {
     if (tasks->count < tasks->capacity) return true;
     if (tasks->count > SLOT_MASK) return false;
     size_t capacity = tasks->capacity ? tasks->capacity * 2 : 16;
-    Task **slots = realloc(tasks->slots, capacity * sizeof *slots);
+    Task **slots = resize(L, tasks->slots, tasks->capacity * sizeof *slots, capacity * sizeof *slots);
     if (!slots) return false;
     tasks->slots = slots;
     tasks->capacity = capacity;
@@ -115,12 +125,12 @@ static void alarm_fires(lua_State *L, AppTimer *timer)
 /* A task without a coroutine. */
 static Task *task_new(lua_State *L, Tasks *tasks)
 {
-    Task *task = slots_grow(tasks) ? calloc(1, sizeof *task) : NULL;
+    Task *task = slots_grow(L, tasks) ? resize(L, NULL, 0, sizeof *task) : NULL;
     if (!task) {
         luaL_error(L, "not enough memory for another task");
         return NULL; /* not reached */
     }
-    task->slot = tasks->count;
+    *task = (Task){.slot = tasks->count};
     task->thread_ref = task->accepted_ref = LUA_NOREF;
     task->alarm.fire = alarm_fires;
     task->alarm.alarm = true;
@@ -157,7 +167,7 @@ Task *task_acquire(lua_State *L)
 
 static void drop_coroutine(Generation *generation, Task *task)
 {
-    *owner_of(task->L) = NULL; /* the script may still hold it */
+    if (!watchdog_spent(task->L)) *owner_of(task->L) = NULL; /* the script may still hold it */
     luaL_unref(generation->L, LUA_REGISTRYINDEX, task->thread_ref);
     task->thread_ref = LUA_NOREF;
     task->L = NULL;
@@ -170,8 +180,10 @@ static void release(Generation *generation, Task *task)
     task->yielded = task->cancelled = task->ready = false;
     task->lane = NULL;
     task->asked = 0;
-    lua_settop(task->L, 0);
-    if (tasks->idle_count >= IDLE_TASKS) drop_coroutine(generation, task);
+    if (tasks->idle_count >= IDLE_TASKS || watchdog_spent(task->L))
+        drop_coroutine(generation, task);
+    else
+        lua_settop(task->L, 0);
     tasks->live_count--;
     make_idle(tasks, task);
 }
@@ -220,6 +232,31 @@ static void count_call(Generation *generation, Handler *handler, bool failed)
     if (failed) atomic_fetch_add_explicit(&handler->errors, 1, memory_order_relaxed);
 }
 
+/* A verdict is there without Lua, whose memory may be gone as well. */
+static void tell_failure(Generation *generation, Task *task)
+{
+    if (watchdog_spent(task->L))
+        generation_error(generation, task->what, watchdog_verdict());
+    else
+        generation_protect(generation, report_failure, task, task->what);
+}
+
+/* The budget is gone, and the script has caught the error, or it was raised where none is looked for: not a word would be said. */
+static void report_hidden_verdict(Generation *generation, const Task *task)
+{
+    if (watchdog_judged()) generation_error(generation, task->what, watchdog_verdict());
+}
+
+/* Runs what the script has in variables that are to be closed. */
+static void close_failed(Generation *generation, Task *task)
+{
+    if (watchdog_spent(task->L)) return;
+    generation_doing(generation, task->what);
+    (void)door_close(task->L);
+    report_hidden_verdict(generation, task);
+    generation_doing(generation, NULL);
+}
+
 /* `results`: on its stack; -1: it failed. */
 static void task_ended(Generation *generation, Task *task, int results)
 {
@@ -229,8 +266,8 @@ static void task_ended(Generation *generation, Task *task, int results)
     if (task->asked) eval_ended(generation, task->L, task->asked, results);
     if (lane) count_call(generation, lane->handler, failed && !task->cancelled);
     if (failed) {
-        if (!task->cancelled && !task->asked) generation_protect(generation, report_failure, task, task->what);
-        lua_resetthread(task->L);
+        if (!task->cancelled && !task->asked) tell_failure(generation, task);
+        close_failed(generation, task);
     }
     release(generation, task);
     if (lane) lane_ended(generation, lane);
@@ -242,6 +279,7 @@ static void step(Generation *generation, Task *task, int args)
     generation->tasks.running = task;
     generation_doing(generation, task->what);
     DoorResult result = door_resume(task->L, generation->L, args, &results);
+    if (result != DOOR_FAILED) report_hidden_verdict(generation, task);
     generation_doing(generation, NULL);
     generation->tasks.running = NULL;
     if (result != DOOR_WAITS || !task->yielded) task_ended(generation, task, result == DOOR_ENDED ? results : -1);

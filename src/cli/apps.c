@@ -46,6 +46,14 @@ static bool looks_like_name(const char *argument)
     return !strchr(argument, '/') && config_is_app_name(slice_of(argument)) && access(argument, F_OK) != 0;
 }
 
+static void take_settings(const ConfigApp *configured, AppChoice *app)
+{
+    app->settings = configured->settings;
+    app->memory_bytes = configured->memory_bytes;
+    app->cpu_ms = configured->cpu_ms;
+    app->sandbox = configured->sandbox;
+}
+
 static int choose(const Context *context, const char *argument, AppChoice *app)
 {
     const ConfigApp *configured = looks_like_name(argument) ? config_find_app(context->config, argument) : NULL;
@@ -63,8 +71,7 @@ static int choose(const Context *context, const char *argument, AppChoice *app)
         return command_misused(context->command, "the path of the app %s is too long", app->name);
     (void)snprintf(app->path, sizeof app->path, "%s", path);
     configured = config_find_app(context->config, app->name);
-    app->settings = configured ? configured->settings : NULL;
-    app->memory_bytes = configured ? configured->memory_bytes : 0;
+    if (configured) take_settings(configured, app);
     return CLI_OK;
 }
 
@@ -75,7 +82,7 @@ static int choose_configured(const Context *context, const ConfigApp *configured
                             "the app %s of gatehouse.lua has no path: add path = \"%s.lua\", or name its script here",
                             configured->name, configured->name);
     }
-    *app = (AppChoice){.settings = configured->settings, .memory_bytes = configured->memory_bytes};
+    take_settings(configured, app);
     (void)snprintf(app->name, sizeof app->name, "%s", configured->name);
     (void)snprintf(app->path, sizeof app->path, "%s", configured->path);
     return CLI_OK;

@@ -10,6 +10,8 @@ typedef struct {
     char path[4096];
     const char *settings; /* gw.app.config; NULL: none. Borrowed from the Config */
     size_t memory_bytes;
+    int64_t cpu_ms;
+    bool sandbox;
 } AppChoice;
 
 /* The arguments, or without any all apps of the configuration. An argument is a script, a folder with init.lua, the name of a

@@ -102,6 +102,8 @@ static bool check_app(const Check *check, const AppChoice *choice)
                         .path = choice->path,
                         .settings = choice->settings,
                         .memory_bytes = choice->memory_bytes,
+                        .cpu_ms = choice->cpu_ms,
+                        .sandbox = choice->sandbox,
                         .dry_run = true,
                         .bindings = api_bindings()};
     const App *app = host_add_app(check->host, &config, problem, sizeof problem);

@@ -78,6 +78,8 @@ static bool configure(const Run *run, const AppChoice *choice, char data_dir[PAT
                           .data_dir = data_dir,
                           .settings = choice->settings,
                           .memory_bytes = choice->memory_bytes,
+                          .cpu_ms = choice->cpu_ms,
+                          .sandbox = choice->sandbox,
                           .bindings = api_bindings()};
     return true;
 }

@@ -58,6 +58,7 @@ static bool open_all(Simulation *simulation, Log *log, const SimulationConfig *c
     const AppConfig app = {.name = config->name,
                            .path = config->scenario, /* NULL: an empty script */
                            .settings = buffer_slice(&settings).data,
+                           .cpu_ms = -1, /* a scenario may work as long as it likes */
                            .bindings = sim_bindings(),
                            .extension = sim_port(simulation->sim)};
     App *gateway = host_add_app(simulation->host, &app, problem, problem_size);

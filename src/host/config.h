@@ -33,6 +33,8 @@ typedef struct {
     const char *path;     /* resolved against the file's folder; NULL if it names none */
     const char *settings; /* what gw.app.config holds: raw JSON object */
     size_t memory_bytes;  /* 0: not set */
+    int64_t cpu_ms;       /* 0: not set; below 0: no bound */
+    bool sandbox;
 } ConfigApp;
 
 /* With the defaults in it. NULL without memory. */

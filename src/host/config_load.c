@@ -22,7 +22,7 @@ typedef struct {
     size_t problem_size;
 } Loader;
 
-static const char *const app_keys[] = {"path", "config", "memory"};
+static const char *const app_keys[] = {"path", "config", "memory", "cpu", "sandbox"};
 
 static bool out_of_memory(const Loader *loader)
 {
@@ -143,11 +143,41 @@ static bool load_memory(const Loader *loader, ConfigApp *app, Slice value)
     return known || app_problem(loader, app->name, "memory: it must be a number of bytes or a text like \"64MiB\"");
 }
 
+#define LONGEST_CPU_S 86400
+
+/* Seconds, or false for no bound. */
+static bool load_cpu(const Loader *loader, ConfigApp *app, Slice value)
+{
+    double seconds = 0;
+
+    if (json_type(value) == JSON_FALSE) {
+        app->cpu_ms = -1;
+        return true;
+    }
+    if (json_type(value) == JSON_NUMBER && json_get_double(value, &seconds) && seconds >= 0.001 &&
+        seconds <= LONGEST_CPU_S) {
+        app->cpu_ms = (int64_t)(seconds * 1000);
+        return true;
+    }
+    return app_problem(loader, app->name, "cpu: it must be a number of seconds above 0, or false for no bound");
+}
+
+static bool load_sandbox(const Loader *loader, ConfigApp *app, Slice value)
+{
+    JsonType type = json_type(value);
+
+    app->sandbox = type == JSON_TRUE;
+    return type == JSON_TRUE || type == JSON_FALSE ||
+           app_problem(loader, app->name, "sandbox: it must be true or false");
+}
+
 static bool load_app_member(const Loader *loader, ConfigApp *app, Slice key, Slice value)
 {
     char path[PATH_MAX], place[128];
 
     if (slice_is(key, "memory")) return load_memory(loader, app, value);
+    if (slice_is(key, "cpu")) return load_cpu(loader, app, value);
+    if (slice_is(key, "sandbox")) return load_sandbox(loader, app, value);
     if (slice_is(key, "path")) {
         if (!json_copy_string(value, path, sizeof path) || !*path)
             return app_problem(loader, app->name, "path: it must be a text");

@@ -9,6 +9,10 @@
 
 #include <inttypes.h>
 
+#define LONGEST_ASK_MS \
+    3000           /* an app that has been in one step for longer is told without its place, if that is not known */
+#define ASK_MS 100 /* between two questions */
+
 /* --- backpressure ----------------------------------------------------------------------------------------------------------- */
 
 static void set_pressing(HostApp *app, bool presses)
@@ -130,9 +134,21 @@ static void tell(HostApp *app, const AppStatus *status, int64_t now_ms)
     }
     if (*status->running && status->busy_ms >= HOST_WATCH_MS &&
         log_allow(&app->slow, now_ms, HOST_REPEAT_MS, &skipped)) {
-        log_print(app->host->log, LOG_WARN, app_name(app->app), "%s%s has been running for %.0f s", kind,
-                  status->running, (double)status->busy_ms / 1000);
+        bool in_c = strncmp(status->place, "in ", 3) == 0;
+        log_print(app->host->log, LOG_WARN, app_name(app->app), "%s%s has been %s%s%s for %.0f s", kind,
+                  status->running, in_c ? "" : "running", in_c || !*status->place ? "" : " ", status->place,
+                  (double)status->busy_ms / 1000);
     }
+}
+
+/* Before a step that takes long is told, the app is asked where it is (app_look). What works without a pause is looked at anyway, but
+ * not before it has used some CPU time, which it may have to wait for as well. */
+static bool awaits_place(HostApp *app, const AppStatus *status, int64_t now_ms)
+{
+    if (!*status->running || *status->place || now_ms < app->slow.next_ms) return false;
+    if (status->busy_ms < HOST_WATCH_MS || status->busy_ms >= LONGEST_ASK_MS) return false;
+    app_look(app->app);
+    return true;
 }
 
 /* Whether nothing has come to an end for so long that it is not to be expected any more. */
@@ -149,7 +165,7 @@ void host_watch(void *context)
 {
     Host *host = context;
     int64_t now_ms = loop_now_ms(host->loop);
-    bool work_left = false;
+    bool work_left = false, asked = false;
 
     for (int i = 0; i < host->app_count; i++) {
         HostApp *app = host->apps[i];
@@ -164,9 +180,12 @@ void host_watch(void *context)
         bool stays = *status.running && status.busy_ms >= HOST_STUCK_MS;
         if (app->stuck && !app->waits && !stays) recovered(app);
         if (app->presses && (stays || still)) got_stuck(app, &status);
-        tell(app, &status, now_ms);
+        if (awaits_place(app, &status, now_ms))
+            asked = true;
+        else
+            tell(app, &status, now_ms);
     }
-    if (work_left) (void)loop_timer_set(host->loop, &host->watch, now_ms + HOST_WATCH_MS);
+    if (work_left) (void)loop_timer_set(host->loop, &host->watch, now_ms + (asked ? ASK_MS : HOST_WATCH_MS));
 }
 
 /* Runs only while there is something to watch, so that an idle host sleeps. */

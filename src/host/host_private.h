@@ -51,8 +51,8 @@ typedef struct {
     char reason[128];
     char last_failure[4096]; /* of a reload; empty when the last one was well */
     HostEval *evals;
-    FileWatch *files;      /* NULL: they are not watched */
-    const char *polls;     /* why they are only looked at, once that was told */
+    FileWatch *files;  /* NULL: they are not watched */
+    const char *polls; /* why they are only looked at, once that was told */
     HostAsked *change; /* who waits for its coming or going */
     bool removing;     /* it is to go */
     int64_t remove_due_ms;

@@ -403,15 +403,17 @@ class Run(Case):
         script = """
         gw.on("hello", function() while true do end end)
         """
+        self.write("gatehouse.lua", "return { apps = { app = { cpu = false } } }")
         gateway = Gateway(self)
         process = self.run_app(gateway, script=script)
         gateway.peers.get(timeout=10).event("hello", {})
-        self.assertRegex(self.until(process, "handler ")["message"], r"handler hello \(.*app\.lua:2\) has been running for \d+ s")
+        self.assertRegex(self.until(process, "handler ")["message"], r"handler hello \(.*app\.lua:2\) has been running at .*app\.lua:2 for \d+ s")
         status, _, err = self.stop(process)
         self.assertEqual(status, 1)
         self.assertRegex(err, r"did not stop in time and is left behind; it runs hello \(.*app\.lua:2\)")
 
     def test_second_signal_ends_at_once(self):
+        self.write("gatehouse.lua", "return { apps = { app = { cpu = false } } }")
         gateway = Gateway(self)
         process = self.run_app(gateway, script='gw.on("hello", function() while true do end end)')
         gateway.peers.get(timeout=10).event("hello", {})

@@ -4,6 +4,9 @@
 --! sim: --tick-ms 200
 --! exit: 1
 --! allow-errors
+--! file gatehouse.lua
+--| return { apps = { looper = { cpu = false } } }
+
 --! scenario
 sim.on("loop", function(_, peer)
   sim.emit("loop", {}, peer)
@@ -28,7 +31,7 @@ gw.on("tick", function()
 end)
 gw.on("@stop", function() print("stop") end)
 
---! log: "warn","app":"looper","message":"handler loop \(looper\.lua:\d+\) has been running for
+--! log: "warn","app":"looper","message":"handler loop \(looper\.lua:\d+\) has been running at looper\.lua:\d+ for
 --! expect sim
 --! expect looper
 --> looping

@@ -15,6 +15,7 @@ A test file is named after the promise it keeps. It is Lua in sections, and the 
     --! log: PATTERN                  some line of its log must match this one …
     --! not-log: PATTERN              … and no line this one
     --! allow-errors                  lines of level error may be logged, by the simulator as well
+    --! not-under: tsan               it needs signals that come at once: skipped where ThreadSanitizer holds them back
     --! timeout: 60                   seconds, for a machine that is slow
     --! scenario                      then Lua: what the simulated gateway does
     --! app NAME                      then Lua: an app (several). NAME/ makes it a folder with init.lua
@@ -42,7 +43,7 @@ import threading
 import time
 
 TOKEN = "token-of-the-tests"
-SINGLE = {"exit": "0", "ends": "", "timeout": "45"}
+SINGLE = {"exit": "0", "ends": "", "timeout": "45", "not-under": ""}
 MANY = {"sim", "run", "env", "log", "not-log", "SIGHUP", "restart"}
 FIXTURES = pathlib.Path(__file__).resolve().parent.parent / "fixtures"  # a scenario finds it in the environment
 SHOWN = 40  # lines of each log, when a test fails
@@ -300,7 +301,11 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         run = None
         try:
-            run = Run(Test(options.file), os.path.abspath(options.gatehouse), folder)
+            test = Test(options.file)
+            if test.options["not-under"] and f"__{test.options['not-under']}_init".encode() in pathlib.Path(options.gatehouse).read_bytes():
+                print(f"skipped {options.file.stem}: not under {test.options['not-under']}")
+                sys.exit(77)
+            run = Run(test, os.path.abspath(options.gatehouse), folder)
             run.run()
             print(f"ok {options.file.stem}")
         except Failure as failure:

@@ -4,6 +4,9 @@
 --! exit: 1
 --! allow-errors
 --! timeout: 40
+--! file gatehouse.lua
+--| return { apps = { looper = { cpu = false } } }
+
 --! scenario
 sim.on("flood", function(params, peer)
   task.spawn(function()

@@ -201,6 +201,7 @@ static inline bool rig_load(Rig *rig, const char *text)
         .memory_bytes = rig->memory_bytes,
         .dry_run = rig->dry_run,
         .stop_ms = rig->stop_ms,
+        .cpu_ms = -1, /* a sanitizer makes scripts slow */
         .port = {rig, rig_request, rig_cancel, rig_subscribe, rig_log, rig_logs, rig_relieved, rig_app_ended, rig_news,
                  NULL},
         .bindings = rig->bindings,

@@ -353,7 +353,7 @@ static inline bool bench_load_with(Bench *bench, const char *script, AppConfig c
         .stop_ms = 2000,
         .grace_ms = config.grace_ms,
         .load_ms = config.load_ms,
-        .cpu_ms = config.cpu_ms,
+        .cpu_ms = config.cpu_ms ? config.cpu_ms : -1, /* where a script loops here it is meant to */
         .inbox = config.inbox,
         .port = {&bench->world, world_request, world_cancel, world_subscribe, world_log, world_logs, world_relieved,
                  world_ended, world_news, world_evaluated},

@@ -402,19 +402,6 @@ static void stopping_ends_a_loop_of_waits(void **state)
 }
 
 /* Finalizers run until the state is closed; what they would register then, nobody would free. */
-static void an_app_that_has_ended_registers_nothing(void **state)
-{
-    (void)state;
-    Rig *rig = rig_new();
-    rig_run(rig, "local last = setmetatable({}, { __gc = function()\n"
-                 "  log.info(select(2, pcall(gw.on, 'agent', print, { key = print })))\n"
-                 "end })\n"
-                 "gw.on('@stop', function() log.info('stop ' .. type(last)) end)");
-    rig_stop(rig);
-    assert_non_null(strstr(rig->log, "info stop table"));
-    assert_non_null(strstr(rig->log, "info the app has ended: nothing is handled any more"));
-    rig_free(rig);
-}
 
 int main(void)
 {
@@ -436,7 +423,6 @@ int main(void)
         cmocka_unit_test(the_app_and_the_connection),
         cmocka_unit_test(files_of_the_app),
         cmocka_unit_test(stopping_ends_a_loop_of_waits),
-        cmocka_unit_test(an_app_that_has_ended_registers_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

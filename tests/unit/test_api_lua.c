@@ -220,17 +220,74 @@ static void a_level_that_is_off_costs_nothing(void **state)
 }
 
 /* Lua tells of them as warnings. */
-static void errors_in_finalizers_are_logged(void **state)
+/* Nothing could interrupt a finalizer. What is a table's metatable already may get one: it is not called. */
+static void finalizers_are_refused(void **state)
 {
     (void)state;
-    Rig *rig = rig_new();
-    rig_run(rig, "setmetatable({}, { __gc = function() error('final ouch') end })\n"
-                 "collectgarbage()\n"
-                 "log.info('done')");
-    rig_await_log(rig, "info done");
-    assert_non_null(strstr(rig->log, "final ouch"));
-    rig_stop(rig);
-    rig_free(rig);
+    rig_refused("setmetatable({}, { __gc = function() end })",
+                "use __close with a local variable <close>, or gw.on(\"@stop\"");
+    rig_refused("setmetatable({}, { __gc = false })", "__gc is refused");
+    rig_check("local class = {}\n"
+              "setmetatable({}, class)\n"
+              "class.__gc = function() error('called') end\n"
+              "collectgarbage()\n"
+              "assert(not getmetatable(io.stdout))\n"
+              "log.info('done')");
+}
+
+/* What is made anew here does as what it takes the place of. */
+static void coroutines_and_errors_are_as_in_plain_lua(void **state)
+{
+    (void)state;
+    rig_check(
+        "local function values(...)\n"
+        "  local texts = {}\n"
+        "  for i = 1, select('#', ...) do texts[i] = tostring((select(i, ...))) end\n"
+        "  return table.concat(texts, ',')\n"
+        "end\n"
+        "local c = coroutine.create(function(a, b) local d = coroutine.yield(a + b) error({ code = d }) end)\n"
+        "assert(values(select(2, coroutine.resume(c, 1, 2))) == '3')\n"
+        "local ok, err = coroutine.resume(c, 7)\n"
+        "assert(not ok and err.code == 7 and coroutine.status(c) == 'dead')\n"
+        "assert(values(select(2, coroutine.resume(c))) == 'cannot resume dead coroutine')\n"
+        "ok, err = coroutine.close(c)\n"
+        "assert(not ok and err.code == 7 and coroutine.close(c))\n"
+        "local closed = 0\n"
+        "local function closes(e) return setmetatable({}, { __close = function() closed = closed + 1 if e then "
+        "error(e, 0) end end }) end\n"
+        "c = coroutine.create(function() local _ <close> = closes('late') coroutine.yield() end)\n"
+        "coroutine.resume(c)\n"
+        "assert(values(coroutine.close(c)) == 'false,late' and closed == 1)\n"
+        "local step = coroutine.wrap(function() for i = 1, 2 do coroutine.yield(i, i) end return 'end' end)\n"
+        "assert(values(step()) == '1,1' and values(step()) == '2,2' and step() == 'end')\n"
+        "ok, err = pcall(step)\n"
+        "assert(not ok and err:find('main.lua:%d+: cannot resume dead coroutine') or err:find('cannot resume dead "
+        "coroutine'))\n"
+        "step = coroutine.wrap(function() local _ <close> = closes() error('ouch') end)\n"
+        "ok, err = pcall(step)\n"
+        "assert(not ok and err:find('ouch') and closed == 2, err)\n"
+        "step = coroutine.wrap(function() error({ 5 }) end)\n"
+        "ok, err = pcall(step)\n"
+        "assert(not ok and err[1] == 5)\n"
+        "assert(not pcall(coroutine.resume, 1) and not pcall(coroutine.wrap, 1) and not pcall(coroutine.close, {}))\n"
+        "local self\n"
+        "self = coroutine.create(function() return coroutine.resume(self) end)\n"
+        "local _, inner, message = coroutine.resume(self)\n"
+        "assert(inner == false and message == 'cannot resume non-suspended coroutine', message)\n"
+        "self = coroutine.create(function() return pcall(coroutine.close, self) end)\n"
+        "_, inner, message = coroutine.resume(self)\n"
+        "assert(inner == false and message:find('cannot close a running coroutine'), message)\n"
+        "assert(select('#', xpcall(function(...) return ... end, print, 1, nil, 3)) == 4)\n"
+        "ok, err = xpcall(error, function(e) return e .. '!' end, 'x')\n"
+        "assert(not ok and err == 'x!')\n"
+        "ok, err = xpcall(error, debug.traceback, 'x')\n"
+        "assert(not ok and err:find('^x\\nstack traceback:\\n\\t%[C%]: in function .error.'), err)\n"
+        "assert(not pcall(xpcall) and not pcall(xpcall, print) and not pcall(xpcall, print, 1))\n"
+        "local class = { __index = { x = 1 } }\n"
+        "assert(setmetatable({}, class).x == 1 and getmetatable(setmetatable({}, class)) == class)\n"
+        "assert(not pcall(setmetatable, {}) and not pcall(setmetatable, 1, {}) and not pcall(getmetatable))\n"
+        "assert(not pcall(setmetatable, setmetatable({}, { __metatable = 1 }), {}))\n"
+        "log.info('done')");
 }
 
 static void what_a_script_breaks_breaks_that_app_only(void **state)
@@ -296,7 +353,8 @@ int main(void)
         cmocka_unit_test(bytecode_is_not_required),
         cmocka_unit_test(lines_of_the_log),
         cmocka_unit_test(a_level_that_is_off_costs_nothing),
-        cmocka_unit_test(errors_in_finalizers_are_logged),
+        cmocka_unit_test(finalizers_are_refused),
+        cmocka_unit_test(coroutines_and_errors_are_as_in_plain_lua),
         cmocka_unit_test(what_a_script_breaks_breaks_that_app_only),
         cmocka_unit_test(running_out_of_memory_anywhere_is_an_error),
     };

@@ -161,7 +161,8 @@ static void apps(void **state)
     assert_true(load(
         world,
         "local mib = 1024 * 1024\n"
-        "return { apps = { second = { path = '/abs/x.lua', memory = 3 * mib }, first = { path = 'a/b.lua',\n"
+        "return { apps = { second = { path = '/abs/x.lua', memory = 3 * mib, cpu = 0.25, sandbox = true }, first = { "
+        "path = 'a/b.lua',\n"
         "  config = { n = 9007199254740993, list = { 1, 2.0 }, none = {}, t = \"q\\\"\\n\" }, memory = '64MiB' } } }"));
     assert_int_equal(config_app_count(world->config), 2);
     const ConfigApp *first = config_app(world->config, 0);
@@ -169,6 +170,8 @@ static void apps(void **state)
     (void)snprintf(path, sizeof path, "%s/a/b.lua", world->folder);
     assert_string_equal(first->path, path);
     assert_int_equal(first->memory_bytes, 64u << 20);
+    assert_int_equal(first->cpu_ms, 0);
+    assert_false(first->sandbox);
     assert_non_null(strstr(first->settings, "\"n\":9007199254740993"));
     assert_non_null(strstr(first->settings, "\"list\":[1,2.0]"));
     assert_non_null(strstr(first->settings, "\"none\":{}"));
@@ -176,6 +179,8 @@ static void apps(void **state)
     const ConfigApp *second = config_find_app(world->config, "second");
     assert_string_equal(second->path, "/abs/x.lua");
     assert_int_equal(second->memory_bytes, 3u << 20);
+    assert_int_equal(second->cpu_ms, 250);
+    assert_true(second->sandbox);
     assert_null(second->settings);
     assert_null(config_find_app(world->config, "third"));
 }
