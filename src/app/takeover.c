@@ -142,6 +142,7 @@ static void condemn(Generation *incoming, Generation *stuck)
     stuck->taken = atomic_exchange(&stuck->handling, NULL);
     incoming->left = handover_collect(stuck, false);
     atomic_store(&stuck->condemned, true);
+    watchdog_replace(stuck->watchdog);
     atomic_fetch_add(&stuck->errors, 1);
 }
 

@@ -45,6 +45,7 @@ struct Watchdog {
     _Atomic(WatchdogFrame *) base; /* the stretch that runs is inside of this one */
     atomic_uint stretch;           /* its number */
     atomic_bool over, judged;
+    atomic_bool replaced; /* over, since nobody wants what it does any more; until the next stretch */
     atomic_bool looking; /* the hook is to say where it is */
     atomic_bool hooked;  /* … and was set, but has not been called since */
 
@@ -144,8 +145,12 @@ static void write_verdict(Watchdog *watchdog)
     const char *called;
     lua_Debug place;
     if (find_place(top, base, &place, &called)) append(&text, "%s:%d: ", place.short_src, place.currentline);
-    append(&text, "CPU budget exceeded: %s has run for %.1f s of CPU time (setting `cpu`)",
-           doing ? doing : "the script", (double)(cpu_now_ns() - watchdog->begun_ns) / 1e9);
+    if (!doing) doing = "the script";
+    if (atomic_load(&watchdog->replaced))
+        append(&text, "RELOADED: the generation was replaced while %s ran", doing);
+    else
+        append(&text, "CPU budget exceeded: %s has run for %.1f s of CPU time (setting `cpu`)", doing,
+               (double)(cpu_now_ns() - watchdog->begun_ns) / 1e9);
     append(&text, "\nstack traceback:");
     lua_State *shown = NULL;
     for (WatchdogFrame *frame = top; frame && frame != base; shown = frame->L, frame = frame->outer)
@@ -258,6 +263,13 @@ static void look(Watchdog *watchdog)
     if (waits && atomic_load(&watchdog->top)) note_where_it_runs(watchdog);
 }
 
+static void give_up(Watchdog *watchdog)
+{
+    if (!atomic_load(&watchdog->top)) return;
+    atomic_store(&watchdog->over, true);
+    set_hook(watchdog);
+}
+
 static void on_signal(int number, siginfo_t *info, void *context)
 {
     Watchdog *watchdog = watching;
@@ -266,6 +278,8 @@ static void on_signal(int number, siginfo_t *info, void *context)
     (void)context;
     if (watchdog && info->si_code == SI_TIMER)
         tick(watchdog);
+    else if (watchdog && info->si_code == SI_TKILL && atomic_load(&watchdog->replaced))
+        give_up(watchdog);
     else if (watchdog && info->si_code == SI_TKILL)
         look(watchdog);
     errno = error;
@@ -274,6 +288,12 @@ static void on_signal(int number, siginfo_t *info, void *context)
 void watchdog_look(Watchdog *watchdog)
 {
     if (watchdog->started) pthread_kill(watchdog->thread, SIGNAL);
+}
+
+void watchdog_replace(Watchdog *watchdog)
+{
+    atomic_store(&watchdog->replaced, true);
+    watchdog_look(watchdog);
 }
 
 /* --- beginning and end --------------------------------------------------------------------------------------------------------------- */
@@ -351,6 +371,7 @@ static void renew(Watchdog *watchdog)
                           memory_order_relaxed);
     atomic_store_explicit(&watchdog->over, false, memory_order_relaxed);
     atomic_store_explicit(&watchdog->judged, false, memory_order_relaxed);
+    if (atomic_load_explicit(&watchdog->replaced, memory_order_relaxed)) atomic_store(&watchdog->replaced, false);
     atomic_store_explicit(&watchdog->hooked, false, memory_order_relaxed);
     atomic_store_explicit(&watchdog->looking, false, memory_order_relaxed);
 }

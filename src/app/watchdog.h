@@ -68,6 +68,10 @@ bool watchdog_spent(lua_State *coroutine);
  * watch.lua:14". False if it was not looked at. */
 bool watchdog_place(Watchdog *watchdog, char place[WATCHDOG_PLACE_BYTES]);
 
+/* What runs is not wanted any more: it is interrupted as if its budget were gone, when the C function that it is in returns. Not for a
+ * thread that has ended. */
+void watchdog_replace(Watchdog *watchdog);
+
 /* Asks the thread to look where it is. When it is asked a second time a little later, and a C function of its script has waited for
  * something all the while, the answer is there soon. (What works is looked at anyway.) Not for a thread that has ended. */
 void watchdog_look(Watchdog *watchdog);

@@ -414,7 +414,8 @@ static void a_generation_that_does_not_come_back_is_replaced_by_force(void **sta
 {
     Bench bench;
     (void)state;
-    setup(&bench, "on('e', function(n) note('old' .. n) if n == 1 then hang() end end)", (AppConfig){.cpu_ms = 1});
+    setup(&bench, "on('e', function(n) note('old' .. n) if n == 1 then hang() note('after') end end)",
+          (AppConfig){.cpu_ms = 1});
     send_event(&bench, "e", "1");
     send_event(&bench, "e", "2");
     await_note(&bench.world, "old1");
@@ -425,11 +426,13 @@ static void a_generation_that_does_not_come_back_is_replaced_by_force(void **sta
     assert_int_equal(status.abandoned, 1);
     assert_int_equal(status.errors, 1);
     unhang(&bench.world);
+    await(&bench.world, complained, "the generation was replaced while e (", "the end of what it did");
     send_event(&bench, "e", "3");
     await_note(&bench.world, "new3");
     bench_stop(&bench);
     assert_null(strstr(bench.world.notes, "old2"));
     assert_null(strstr(bench.world.notes, "new1"));
+    assert_null(strstr(bench.world.notes, "after"));
 }
 
 static void one_that_comes_back_in_time_is_not_replaced_by_force(void **state)
