@@ -2,5 +2,5 @@
 --! slow
 --! call find
 gw.on("go." .. gw.app.name, function()
-  string.find(("a"):rep(70), "^" .. ("a-"):rep(6) .. "b") --*
+  string.find(("a"):rep(95), "^" .. ("a-"):rep(6) .. "b") --*
 end)
