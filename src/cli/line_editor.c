@@ -1,6 +1,9 @@
-/* line_editor.c - see line_editor.h. */
+/* line_editor.c - see line_editor.h.
+ *
+ * libedit is loaded when a line is to be edited, not with the program: it would cost a host that runs apps 400 KiB of memory. */
 #include "cli/line_editor.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <histedit.h>
 #include <locale.h>
@@ -11,6 +14,44 @@
 
 #define HISTORY_LINES 1000
 #define LIST_COLUMNS 80
+
+#define LIBRARY "libedit.so.2"
+
+/* What the dynamic linker would have filled in. */
+static struct {
+    __typeof__(el_init) *el_init;
+    __typeof__(el_end) *el_end;
+    __typeof__(el_set) *el_set;
+    __typeof__(el_wset) *el_wset;
+    __typeof__(el_get) *el_get;
+    __typeof__(el_gets) *el_gets;
+    __typeof__(el_line) *el_line;
+    __typeof__(el_insertstr) *el_insertstr;
+    __typeof__(el_resize) *el_resize;
+    __typeof__(history_init) *history_init;
+    __typeof__(history_end) *history_end;
+    __typeof__(history) *history;
+} edit;
+
+static bool find(void *library, const char *name, void *place)
+{
+    void *function = dlsym(library, name);
+
+    memcpy(place, &function, sizeof function); /* C has no conversion between the two */
+    return function != NULL;
+}
+
+static bool load_library(void)
+{
+    void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+
+    return library && find(library, "el_init", &edit.el_init) && find(library, "el_end", &edit.el_end) &&
+           find(library, "el_set", &edit.el_set) && find(library, "el_wset", &edit.el_wset) &&
+           find(library, "el_get", &edit.el_get) && find(library, "el_gets", &edit.el_gets) &&
+           find(library, "el_line", &edit.el_line) && find(library, "el_insertstr", &edit.el_insertstr) &&
+           find(library, "el_resize", &edit.el_resize) && find(library, "history_init", &edit.history_init) &&
+           find(library, "history_end", &edit.history_end) && find(library, "history", &edit.history);
+}
 
 struct LineEditor {
     LineEditorConfig config;
@@ -87,7 +128,7 @@ static size_t common_size(Slice names, Slice start, Slice *first)
 static unsigned char insert(EditLine *editor, Slice text)
 {
     char *copy = strndup(text.data, text.size);
-    int failed = copy ? el_insertstr(editor, copy) : -1;
+    int failed = copy ? edit.el_insertstr(editor, copy) : -1;
 
     free(copy);
     return failed ? CC_ERROR : CC_REFRESH;
@@ -96,14 +137,14 @@ static unsigned char insert(EditLine *editor, Slice text)
 static unsigned char on_tab(EditLine *editor, wint_t key)
 {
     LineEditor *self = NULL;
-    const LineInfo *line = el_line(editor);
+    const LineInfo *line = edit.el_line(editor);
     Buffer names = {0};
     unsigned char answer = CC_ERROR;
     const char *begin = line->cursor;
     Slice first = {0};
 
     (void)key;
-    (void)el_get(editor, EL_CLIENTDATA, &self);
+    (void)edit.el_get(editor, EL_CLIENTDATA, &self);
     while (begin > line->buffer && is_name_character(begin[-1])) {
         begin--;
     }
@@ -127,7 +168,7 @@ static unsigned char on_interrupt(EditLine *editor, wint_t key)
     LineEditor *self = NULL;
 
     (void)key;
-    (void)el_get(editor, EL_CLIENTDATA, &self);
+    (void)edit.el_get(editor, EL_CLIENTDATA, &self);
     self->abandoned = true;
     return CC_EOF;
 }
@@ -137,7 +178,7 @@ static char *prompt_of(EditLine *editor)
     LineEditor *self = NULL;
     static char none[] = "";
 
-    (void)el_get(editor, EL_CLIENTDATA, &self);
+    (void)edit.el_get(editor, EL_CLIENTDATA, &self);
     return self ? (char *)(uintptr_t)self->prompt : none;
 }
 
@@ -147,16 +188,16 @@ static void open_history(LineEditor *self)
 {
     HistEvent event;
 
-    self->history = history_init();
+    self->history = edit.history_init();
     if (!self->history) return;
-    (void)history(self->history, &event, H_SETSIZE, HISTORY_LINES);
-    (void)history(self->history, &event, H_SETUNIQUE, 1);
+    (void)edit.history(self->history, &event, H_SETSIZE, HISTORY_LINES);
+    (void)edit.history(self->history, &event, H_SETUNIQUE, 1);
     int fd = open(self->config.history, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd >= 0) {
         (void)close(fd);
-        (void)history(self->history, &event, H_LOAD, self->config.history);
+        (void)edit.history(self->history, &event, H_LOAD, self->config.history);
     }
-    (void)el_set(self->editor, EL_HIST, history, self->history);
+    (void)edit.el_set(self->editor, EL_HIST, edit.history, self->history);
 }
 
 static bool open_editor(LineEditor *self)
@@ -164,18 +205,18 @@ static bool open_editor(LineEditor *self)
     /* What is typed is UTF-8, whatever the environment forgot to say. Nothing else of a locale is wanted. */
     if ((!setlocale(LC_CTYPE, "") || MB_CUR_MAX == 1) && !setlocale(LC_CTYPE, "C.UTF-8"))
         (void)setlocale(LC_CTYPE, "C");
-    self->editor = el_init("gatehouse", stdin, stdout, stderr);
+    self->editor = edit.el_init("gatehouse", stdin, stdout, stderr);
     if (!self->editor) return false;
-    (void)el_set(self->editor, EL_CLIENTDATA, self);
-    (void)el_set(self->editor, EL_PROMPT, prompt_of);
-    (void)el_set(self->editor, EL_EDITOR, "emacs");
+    (void)edit.el_set(self->editor, EL_CLIENTDATA, self);
+    (void)edit.el_set(self->editor, EL_PROMPT, prompt_of);
+    (void)edit.el_set(self->editor, EL_EDITOR, "emacs");
     /* el_set would copy the names of functions, and lose the copies. */
-    (void)el_wset(self->editor, EL_ADDFN, L"gatehouse-complete", L"Complete a name", on_tab);
-    (void)el_set(self->editor, EL_BIND, "^I", "gatehouse-complete", NULL);
-    (void)el_wset(self->editor, EL_ADDFN, L"gatehouse-abandon", L"Abandon the line", on_interrupt);
-    (void)el_set(self->editor, EL_BIND, "^C", "gatehouse-abandon", NULL);
-    (void)el_set(self->editor, EL_BIND, "^R", "em-inc-search-prev", NULL);
-    (void)el_set(self->editor, EL_SETTY, "-d", "-isig", NULL);
+    (void)edit.el_wset(self->editor, EL_ADDFN, L"gatehouse-complete", L"Complete a name", on_tab);
+    (void)edit.el_set(self->editor, EL_BIND, "^I", "gatehouse-complete", NULL);
+    (void)edit.el_wset(self->editor, EL_ADDFN, L"gatehouse-abandon", L"Abandon the line", on_interrupt);
+    (void)edit.el_set(self->editor, EL_BIND, "^C", "gatehouse-abandon", NULL);
+    (void)edit.el_set(self->editor, EL_BIND, "^R", "em-inc-search-prev", NULL);
+    (void)edit.el_set(self->editor, EL_SETTY, "-d", "-isig", NULL);
     open_history(self);
     return true;
 }
@@ -187,7 +228,12 @@ LineEditor *line_editor_new(const LineEditorConfig *config)
     if (!self) return NULL;
     self->config = *config;
     self->prompt = "";
-    if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO) || open_editor(self)) return self;
+    if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) return self;
+    if (!load_library()) {
+        (void)fputs("gatehouse repl: " LIBRARY " is not installed, so lines cannot be edited\n", stderr);
+        return self;
+    }
+    if (open_editor(self)) return self;
     free(self);
     return NULL;
 }
@@ -195,8 +241,8 @@ LineEditor *line_editor_new(const LineEditorConfig *config)
 void line_editor_free(LineEditor *self)
 {
     if (!self) return;
-    if (self->editor) el_end(self->editor);
-    if (self->history) history_end(self->history);
+    if (self->editor) edit.el_end(self->editor);
+    if (self->history) edit.history_end(self->history);
     free(self);
 }
 
@@ -235,8 +281,8 @@ LineEvent line_editor_read(LineEditor *self, const char *prompt, Buffer *line)
     if (!self->editor) return read_plain(line);
     self->prompt = prompt;
     self->abandoned = false;
-    el_resize(self->editor);
-    const char *text = el_gets(self->editor, &size);
+    edit.el_resize(self->editor);
+    const char *text = edit.el_gets(self->editor, &size);
     if (self->abandoned) {
         (void)fputs("^C\n", stdout);
         (void)fflush(stdout);
@@ -245,8 +291,8 @@ LineEvent line_editor_read(LineEditor *self, const char *prompt, Buffer *line)
     if (!text || size <= 0) return LINE_END;
     if (self->history && strspn(text, " \t\r\n") < (size_t)size) {
         /* Written at once: a terminal that is closed leaves no time for it. */
-        (void)history(self->history, &event, H_ENTER, text);
-        (void)history(self->history, &event, H_SAVE, self->config.history);
+        (void)edit.history(self->history, &event, H_ENTER, text);
+        (void)edit.history(self->history, &event, H_SAVE, self->config.history);
     }
     return take(line, text, (size_t)size);
 }
