@@ -136,7 +136,7 @@ struct Generation {
 
     Message *connection; /* the last MESSAGE_CONNECTION */
     bool starting;       /* an error now means that it does not follow */
-    bool drains; /* it was replaced, and knows it */
+    bool drains;         /* it was replaced, and knows it */
     bool stopping;
     bool closing;  /* only finalizers of the script still run */
     bool collect;  /* memory ran out: collect garbage once the failed task is gone */
@@ -200,7 +200,8 @@ void generation_error(Generation *generation, const char *what, const char *trac
 void generation_doing(Generation *generation, const char *label); /* a step into Lua begins (NULL: ended) */
 void generation_collect(Generation *generation);                  /* garbage, after memory ran out */
 bool generation_replaced(const Generation *generation);           /* retired or condemned */
-bool generation_cut_short(const Generation *generation); /* replaced in the middle of what it does: nothing more of that */
+bool generation_cut_short(
+    const Generation *generation); /* replaced in the middle of what it does: nothing more of that */
 bool generation_sent(const Generation *generation,
                      const Message *response); /* whether it is an answer to its request */
 

@@ -46,8 +46,8 @@ struct Watchdog {
     atomic_uint stretch;           /* its number */
     atomic_bool over, judged;
     atomic_bool replaced; /* over, since nobody wants what it does any more; until the next stretch */
-    atomic_bool looking; /* the hook is to say where it is */
-    atomic_bool hooked;  /* … and was set, but has not been called since */
+    atomic_bool looking;  /* the hook is to say where it is */
+    atomic_bool hooked;   /* … and was set, but has not been called since */
 
     /* The signal handler's own. */
     unsigned seen; /* the stretch that it has seen last, … */

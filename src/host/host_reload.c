@@ -55,7 +55,8 @@ static void begin(HostApp *app)
         app->loads = true;
         host_arm_watch(app->host);
     } else if (!app->loads) {
-        fail_all(app, app->kind == RELOAD_BACK ? "there is no generation to go back to" : "it does not run, so it cannot be reloaded");
+        fail_all(app, app->kind == RELOAD_BACK ? "there is no generation to go back to"
+                                               : "it does not run, so it cannot be reloaded");
     }
 }
 

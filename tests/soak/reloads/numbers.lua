@@ -1,7 +1,8 @@
 -- Takes numbered events while it is reloaded: every number once and in order, whatever a handler waits for.
 --
--- What a handler began with is kept in gw.state, which the next generation begins with: a number that is lost, comes twice or comes too
--- early is seen at once. What came to an end is written down when a generation ends: a call that waits ends in the generation that began it.
+-- What a handler began with is kept in gw.state, which the next generation begins with: a number that is lost, comes
+-- twice or comes too early is seen at once. What came to an end is written down when a generation ends: a call that
+-- waits ends in the generation that began it.
 
 local WAITS = gw.app.config.waits
 local LANES = 7
