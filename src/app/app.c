@@ -3,8 +3,11 @@
 #include "app/keep.h"
 #include "app/takeover.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#define OVERFLOW_FOLDER "overflow" /* in the data folder */
 
 static void relieved(void *context)
 {
@@ -25,21 +28,49 @@ static bool app_destroy(App *app)
     free(app->path);
     free(app->data_dir);
     free(app->settings);
+    free(app->drop_oldest);
+    free(app->drop_newest);
     free(app);
     return true;
 }
 
+/* NULL for NULL. False without memory. */
+static bool copy(const char *text, char **out)
+{
+    *out = text ? strdup(text) : NULL;
+    return *out || !text;
+}
+
 static bool copy_strings(App *app, const AppConfig *config)
 {
-    app->name = strdup(config->name);
-    app->path = config->path ? strdup(config->path) : NULL;
-    app->data_dir = config->data_dir ? strdup(config->data_dir) : NULL;
-    app->settings = strdup(config->settings ? config->settings : "{}");
+    bool copied = copy(config->name, &app->name) && copy(config->path, &app->path) &&
+                  copy(config->data_dir, &app->data_dir) &&
+                  copy(config->settings ? config->settings : "{}", &app->settings) &&
+                  copy(config->drop_oldest, &app->drop_oldest) && copy(config->drop_newest, &app->drop_newest);
     app->config.name = app->name;
     app->config.path = app->path;
     app->config.data_dir = app->data_dir;
     app->config.settings = app->settings;
-    return app->name && (app->path || !config->path) && app->settings && (app->data_dir || !config->data_dir);
+    app->config.drop_oldest = app->drop_oldest;
+    app->config.drop_newest = app->drop_newest;
+    return copied;
+}
+
+static bool make_inbox(App *app)
+{
+    const AppConfig *config = &app->config;
+    char folder[PATH_MAX];
+    InboxOverflow overflow = {.limit_bytes = config->overflow_bytes,
+                              .drop_oldest = config->drop_oldest,
+                              .drop_newest = config->drop_newest};
+    app->inbox = inbox_new(&config->inbox, relieved, app);
+    if (!app->inbox) return false;
+    int length =
+        config->data_dir ? snprintf(folder, sizeof folder, "%s/" OVERFLOW_FOLDER, config->data_dir) : (int)sizeof folder;
+    bool has_folder = length < (int)sizeof folder;
+    if (has_folder && config->backpressure) spill_remove_left(folder);
+    if (has_folder && !config->backpressure) overflow.folder = folder;
+    return inbox_set_overflow(app->inbox, &overflow);
 }
 
 static void set_defaults(AppConfig *config)
@@ -65,8 +96,7 @@ App *app_new(const AppConfig *config, char *problem, size_t problem_size)
         pthread_condattr_destroy(&monotonic);
         app->config = *config;
         set_defaults(&app->config);
-        app->inbox = inbox_new(&config->inbox, relieved, app);
-        if (copy_strings(app, config) && app->inbox && keep_open(app)) return app;
+        if (copy_strings(app, config) && make_inbox(app) && keep_open(app)) return app;
         app_destroy(app);
     }
     snprintf(problem, problem_size, "not enough memory for the app %s", config->name);

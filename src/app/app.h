@@ -47,6 +47,11 @@ typedef struct {
     int rollback_failures, rollback_calls; /* -1: no way back by itself */
     bool sandbox;                          /* no files, processes, C modules, debug: api/sandbox.c */
     InboxLimits inbox;
+    /* What comes over the inbox's high mark goes to the disk, into data_dir, up to so many bytes (0: the default); or, without a data_dir or with
+     * `backpressure`, the reading stops. */
+    size_t overflow_bytes;
+    bool backpressure;
+    const char *drop_oldest, *drop_newest; /* events that may be dropped then: see InboxOverflow; NULL: none */
     bool dry_run; /* `check`: load only */
     AppPort port;
     AppBindings bindings;

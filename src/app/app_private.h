@@ -7,7 +7,7 @@
 
 struct App {
     AppConfig config;
-    char *name, *path, *data_dir, *settings; /* what the config points to */
+    char *name, *path, *data_dir, *settings, *drop_oldest, *drop_newest; /* what the config points to */
     Inbox *inbox;
     Saver *saver;    /* of gw.state: see keep.h */
     bool swept;      /* its thread: what a crash left is gone */

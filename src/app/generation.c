@@ -230,6 +230,18 @@ static void drop_what_waits(Generation *generation)
     generation_log(generation, LOG_WARN, slice_of(text), slice_of(""));
 }
 
+/* The same for what waits on the disk: it could take much longer than the time to stop. */
+static void drop_what_was_spilled(Generation *generation)
+{
+    char text[96];
+    uint64_t count = inbox_close_spill(app_inbox(generation->app));
+    if (count == 0) return;
+    atomic_fetch_add(&generation->dropped, count);
+    snprintf(text, sizeof text, "%llu messages that its inbox had put by on the disk are not handled any more",
+             (unsigned long long)count);
+    generation_log(generation, LOG_WARN, slice_of(text), slice_of(""));
+}
+
 static void begin_stop(Generation *generation)
 {
     bool retired = generation_replaced(generation);
@@ -237,6 +249,7 @@ static void begin_stop(Generation *generation)
     generation->stopping = true;
     generation->stop_due_ms = generation_now_ms() + generation->config->stop_ms;
     drop_what_waits(generation);
+    if (!retired) drop_what_was_spilled(generation);
     tasks_cancel_all(generation, retired ? RELOADED : CANCELLED);
     tasks_step(generation); /* what was cancelled has its say before @stop, which can then save what came of it */
     handle_host_event(generation, "@stop", retired ? "{\"reason\":\"reload\"}" : "{\"reason\":\"stop\"}");

@@ -5,38 +5,17 @@
  * without the lock. A push signals only when the taker sleeps.
  *
  * `cursor` says in one word who the consumer is and which message is next: a claim is one compare-and-swap on it, which fails
- * from the moment of a hand-over. What was copied by a peek is not touched before it is claimed.
+ * from the moment of a hand-over. What was copied by a peek is not touched before it is claimed. A slot that is NULL held a message that
+ * was dropped for a younger one; it is claimed as the others are.
  *
  *     cursor = epoch << 48 | index of the next message         index: counts all messages ever pushed */
-#include "app/inbox.h"
+#include "app/inbox_private.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
 
 #define RING_FIRST 64 /* slots; a power of two, as every later size */
-#define INDEX_BITS 48
-#define INDEX_MASK ((1ull << INDEX_BITS) - 1)
-
-struct Inbox {
-    InboxLimits limits;
-    void (*relieved)(void *context);
-    void *context;
-
-    pthread_mutex_t lock;
-    pthread_cond_t arrived;
-    Message **ring;
-    size_t mask;
-    atomic_ullong tail; /* index of the next free slot; written under the lock */
-    bool sleeping;      /* somebody may be waiting: a push has to signal */
-    bool woken;
-    size_t peak_count, peak_bytes;
-
-    atomic_ullong cursor;
-    atomic_size_t count, bytes; /* the weight */
-    atomic_int waiting;         /* requests in flight */
-    atomic_bool pressed;        /* was reported as under pressure, relieved has not followed yet */
-};
+#define INDEX_MASK ((1ull << INBOX_INDEX_BITS) - 1)
 
 static size_t or_default(size_t value, size_t otherwise)
 {
@@ -67,7 +46,7 @@ Inbox *inbox_new(const InboxLimits *limits, void (*relieved)(void *context), voi
     return inbox;
 }
 
-static uint64_t next_index(const Inbox *inbox)
+uint64_t inbox_next_index(const Inbox *inbox)
 {
     return atomic_load(&inbox->cursor) & INDEX_MASK;
 }
@@ -80,7 +59,8 @@ static Message **slot(const Inbox *inbox, uint64_t index)
 void inbox_free(Inbox *inbox)
 {
     if (!inbox) return;
-    for (uint64_t i = next_index(inbox); i != inbox->tail; i++)
+    overflow_free(inbox->overflow);
+    for (uint64_t i = inbox_next_index(inbox); i != inbox->tail; i++)
         message_unref(*slot(inbox, i));
     pthread_cond_destroy(&inbox->arrived);
     pthread_mutex_destroy(&inbox->lock);
@@ -89,10 +69,10 @@ void inbox_free(Inbox *inbox)
 }
 
 /* The consumer may claim meanwhile: then more is copied than is needed. */
-static bool ring_make_room(Inbox *inbox, size_t count)
+bool inbox_make_room(Inbox *inbox, size_t count)
 {
-    uint64_t first = next_index(inbox), tail = inbox->tail;
-    size_t used = (size_t)(tail - first), size = inbox->mask + 1;
+    uint64_t first = inbox_next_index(inbox), tail = inbox->tail;
+    size_t used = (size_t)(tail - first) + inbox->reserved, size = inbox->mask + 1;
     if (used + count <= size) return true;
     size_t larger = size;
     while (larger < used + count)
@@ -116,13 +96,25 @@ static void add_weight(Inbox *inbox, size_t count, size_t bytes)
     if (now_bytes > inbox->peak_bytes) inbox->peak_bytes = now_bytes;
 }
 
+void inbox_append(Inbox *inbox, Message *message)
+{
+    uint64_t tail = inbox->tail;
+    add_weight(inbox, 1, message->size_bytes);
+    *slot(inbox, tail) = message;
+    atomic_store(&inbox->tail, tail + 1);
+}
+
 bool inbox_push(Inbox *inbox, Message *const *messages, size_t count)
 {
     size_t bytes = 0;
     for (size_t i = 0; i < count; i++)
         bytes += messages[i]->size_bytes;
     pthread_mutex_lock(&inbox->lock);
-    bool room = ring_make_room(inbox, count);
+    if (inbox->overflow && overflow_concerns(inbox, count, bytes)) {
+        pthread_mutex_unlock(&inbox->lock);
+        return overflow_push(inbox, messages, count);
+    }
+    bool room = inbox_make_room(inbox, count);
     bool asleep = inbox->sleeping;
     if (room) {
         uint64_t tail = inbox->tail;
@@ -137,14 +129,23 @@ bool inbox_push(Inbox *inbox, Message *const *messages, size_t count)
     return room;
 }
 
-static bool is_consumer(const Inbox *inbox, InboxEpoch epoch)
+bool inbox_is_consumer(const Inbox *inbox, InboxEpoch epoch)
 {
-    return atomic_load(&inbox->cursor) >> INDEX_BITS == epoch;
+    return atomic_load(&inbox->cursor) >> INBOX_INDEX_BITS == epoch;
 }
 
 bool inbox_waits(const Inbox *inbox)
 {
-    return next_index(inbox) != atomic_load(&inbox->tail);
+    return inbox_next_index(inbox) != atomic_load(&inbox->tail);
+}
+
+/* With the lock held: whether there is something to look at. What was dropped is claimed on the way. */
+static bool has_next(Inbox *inbox, InboxEpoch epoch)
+{
+    uint64_t next = inbox_next_index(inbox);
+    while (next != inbox->tail && !*slot(inbox, next) && inbox_claim(inbox, epoch))
+        next++;
+    return next != inbox->tail;
 }
 
 /* With the lock held: waits until there is a message or a reason to look up, or `due_ms`. Nobody resets `sleeping` on the way out: for a
@@ -152,7 +153,7 @@ bool inbox_waits(const Inbox *inbox)
 static void wait_for_message(Inbox *inbox, InboxEpoch epoch, int64_t due_ms)
 {
     struct timespec due = {.tv_sec = (time_t)(due_ms / 1000), .tv_nsec = (long)(due_ms % 1000) * 1000000};
-    while (!inbox_waits(inbox) && !inbox->woken && is_consumer(inbox, epoch)) {
+    while (!has_next(inbox, epoch) && !inbox->woken && inbox_is_consumer(inbox, epoch)) {
         inbox->sleeping = true;
         if (due_ms == INT64_MAX)
             pthread_cond_wait(&inbox->arrived, &inbox->lock);
@@ -161,15 +162,28 @@ static void wait_for_message(Inbox *inbox, InboxEpoch epoch, int64_t due_ms)
     }
 }
 
+/* With the lock held. */
+static size_t copy_next(Inbox *inbox, Message **messages, size_t room)
+{
+    size_t count = 0;
+    uint64_t index = inbox_next_index(inbox);
+    for (; count < room && index != inbox->tail; index++) {
+        if (!*slot(inbox, index)) break; /* it was dropped: claimed with the next peek */
+        messages[count++] = *slot(inbox, index);
+    }
+    if (index > inbox->peeked) inbox->peeked = index;
+    return count;
+}
+
 size_t inbox_peek(Inbox *inbox, InboxEpoch epoch, Message **messages, size_t room, int64_t due_ms)
 {
     size_t count = 0;
     pthread_mutex_lock(&inbox->lock);
+    if (atomic_load_explicit(&inbox->spilling, memory_order_relaxed)) due_ms = overflow_refill(inbox, epoch, due_ms);
     wait_for_message(inbox, epoch, due_ms);
-    if (is_consumer(inbox, epoch)) {
+    if (inbox_is_consumer(inbox, epoch)) {
         inbox->woken = false;
-        for (uint64_t i = next_index(inbox); count < room && i != inbox->tail; i++)
-            messages[count++] = *slot(inbox, i);
+        count = copy_next(inbox, messages, room);
     }
     pthread_mutex_unlock(&inbox->lock);
     return count;
@@ -178,19 +192,19 @@ size_t inbox_peek(Inbox *inbox, InboxEpoch epoch, Message **messages, size_t roo
 bool inbox_claim(Inbox *inbox, InboxEpoch epoch)
 {
     unsigned long long seen = atomic_load_explicit(&inbox->cursor, memory_order_relaxed);
-    return seen >> INDEX_BITS == epoch && atomic_compare_exchange_strong(&inbox->cursor, &seen, seen + 1);
+    return seen >> INBOX_INDEX_BITS == epoch && atomic_compare_exchange_strong(&inbox->cursor, &seen, seen + 1);
 }
 
 size_t inbox_take(Inbox *inbox, Message **messages, size_t room, int64_t due_ms)
 {
-    InboxEpoch epoch = (InboxEpoch)(atomic_load(&inbox->cursor) >> INDEX_BITS);
+    InboxEpoch epoch = (InboxEpoch)(atomic_load(&inbox->cursor) >> INBOX_INDEX_BITS);
     size_t count = inbox_peek(inbox, epoch, messages, room, due_ms);
     for (size_t i = 0; i < count; i++)
         (void)inbox_claim(inbox, epoch);
     return count;
 }
 
-static void wake_all(Inbox *inbox)
+void inbox_wake_all(Inbox *inbox)
 {
     inbox->sleeping = false;
     pthread_cond_broadcast(&inbox->arrived);
@@ -199,28 +213,29 @@ static void wake_all(Inbox *inbox)
 InboxEpoch inbox_hand_over(Inbox *inbox)
 {
     pthread_mutex_lock(&inbox->lock);
-    unsigned long long seen = atomic_fetch_add(&inbox->cursor, 1ull << INDEX_BITS);
-    wake_all(inbox);
+    unsigned long long seen = atomic_fetch_add(&inbox->cursor, 1ull << INBOX_INDEX_BITS);
+    inbox_wake_all(inbox);
     pthread_mutex_unlock(&inbox->lock);
-    return (InboxEpoch)((seen >> INDEX_BITS) + 1) & 0xffff;
+    return (InboxEpoch)((seen >> INBOX_INDEX_BITS) + 1) & 0xffff;
 }
 
 void inbox_wake(Inbox *inbox)
 {
     pthread_mutex_lock(&inbox->lock);
     inbox->woken = true;
-    wake_all(inbox);
+    inbox_wake_all(inbox);
     pthread_mutex_unlock(&inbox->lock);
 }
 
-static bool over(const Inbox *inbox, size_t bytes, size_t count)
+bool inbox_over(const Inbox *inbox, size_t bytes, size_t count)
 {
     return atomic_load(&inbox->bytes) > bytes || atomic_load(&inbox->count) > count;
 }
 
 bool inbox_full(const Inbox *inbox)
 {
-    return over(inbox, inbox->limits.limit_bytes, inbox->limits.limit_count);
+    if (overflow_spills(inbox)) return overflow_full(inbox);
+    return inbox_over(inbox, inbox->limits.limit_bytes, inbox->limits.limit_count);
 }
 
 /* Half of the mark, so that reading does not stop again at once. While a response is waited for, the mark is the limit: it comes by the
@@ -228,11 +243,12 @@ bool inbox_full(const Inbox *inbox)
 static bool sunk(const Inbox *inbox)
 {
     const InboxLimits *limits = &inbox->limits;
-    if (atomic_load(&inbox->waiting) > 0) return !over(inbox, limits->limit_bytes / 2, limits->limit_count / 2);
-    return !over(inbox, limits->high_bytes / 2, limits->high_count / 2);
+    if (overflow_spills(inbox)) return false; /* the spill says when there is room in it */
+    if (atomic_load(&inbox->waiting) > 0) return !inbox_over(inbox, limits->limit_bytes / 2, limits->limit_count / 2);
+    return !inbox_over(inbox, limits->high_bytes / 2, limits->high_count / 2);
 }
 
-static void relieve(Inbox *inbox)
+void inbox_relieve(Inbox *inbox)
 {
     if (atomic_exchange(&inbox->pressed, false) && inbox->relieved) inbox->relieved(inbox->context);
 }
@@ -247,22 +263,24 @@ void inbox_release(Inbox *inbox, size_t bytes)
 {
     atomic_fetch_sub(&inbox->bytes, bytes);
     atomic_fetch_sub(&inbox->count, 1);
-    if (atomic_load(&inbox->pressed) && sunk(inbox)) relieve(inbox);
+    if (atomic_load(&inbox->pressed) && sunk(inbox)) inbox_relieve(inbox);
+    if (atomic_load(&inbox->waits_for_lighter)) overflow_lighter(inbox);
 }
 
 void inbox_waiting(Inbox *inbox, int change)
 {
     atomic_fetch_add(&inbox->waiting, change);
     /* The response comes by the road that is closed: open it, unless the inbox is at its limit. */
-    if (change > 0 && atomic_load(&inbox->pressed) && !inbox_full(inbox)) relieve(inbox);
+    if (change > 0 && atomic_load(&inbox->pressed) && !inbox_full(inbox)) inbox_relieve(inbox);
 }
 
 bool inbox_pressure(Inbox *inbox)
 {
     bool waits = atomic_load(&inbox->waiting) > 0;
+    if (overflow_spills(inbox)) return overflow_pressure(inbox, waits);
     size_t bytes = waits ? inbox->limits.limit_bytes : inbox->limits.high_bytes;
     size_t count = waits ? inbox->limits.limit_count : inbox->limits.high_count;
-    if (!over(inbox, bytes, count)) return false;
+    if (!inbox_over(inbox, bytes, count)) return false;
     atomic_store(&inbox->pressed, true);
     /* The taker may have emptied it, or begun to wait for a response, just before it could see `pressed`. */
     bool late = sunk(inbox) || (!waits && atomic_load(&inbox->waiting) > 0);
@@ -277,6 +295,7 @@ void inbox_stats(Inbox *inbox, InboxStats *out)
                         .peak_count = inbox->peak_count,
                         .peak_bytes = inbox->peak_bytes,
                         .pushed = inbox->tail,
-                        .taken = next_index(inbox)};
+                        .taken = inbox_next_index(inbox)};
+    if (inbox->overflow) overflow_stats(inbox, out);
     pthread_mutex_unlock(&inbox->lock);
 }

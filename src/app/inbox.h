@@ -10,11 +10,17 @@
  *                 While the app waits for a response, which arrives by that same road, reading goes on …
  *     limit:      … up to here. Beyond it reading stops whatever waits, until it has sunk below half of it.
  *
- * A push never fails for the bound (the reader is stopped instead, so nothing is lost); it fails only without memory. */
+ * A push never fails for the bound (the reader is stopped instead, so nothing is lost); it fails only without memory.
+ *
+ * Overflow. An inbox with a spill goes on on the disk: events that come over the high mark go there, in order, and come back when the weight
+ * has sunk below half of it; what somebody waits for (responses, the end) overtakes them. Then it is the spill that is under pressure or
+ * not: at its bounds in memory, when the disk is full or does not keep up. Of events that were named for it the oldest one is dropped
+ * over the mark, or the one that comes. */
 #ifndef GATEHOUSE_APP_INBOX_H
 #define GATEHOUSE_APP_INBOX_H
 
 #include "app/message.h"
+#include "app/spill.h"
 
 typedef struct Inbox Inbox;
 
@@ -31,9 +37,23 @@ typedef struct {
 /* `relieved(context)` is called on the taking thread when the inbox, having been reported as under pressure, sank below half
  * of the mark that counts. NULL if there is no memory. */
 Inbox *inbox_new(const InboxLimits *limits, void (*relieved)(void *context), void *context);
-void inbox_free(Inbox *inbox); /* drops the references that are in it */
+void inbox_free(Inbox *inbox); /* drops the references that are in it, and the files of its spill */
 
-/* Takes one reference of each message; wakes the taker once. Any thread. False without memory: then nothing was taken. */
+typedef struct {
+    const char *folder; /* of the spill, which has it for itself; made when it is needed. NULL: no spill, but backpressure */
+    size_t limit_bytes, memory_bytes;       /* of the spill; 0: the default */
+    const char *drop_oldest, *drop_newest; /* names of events, or prefixes with a '*' behind, separated by commas; NULL: none. */
+} InboxOverflow;                            /* copied */
+
+/* Before the first message. False without memory. Without it there is backpressure. */
+bool inbox_set_overflow(Inbox *inbox, const InboxOverflow *overflow);
+
+/* The end has begun: what is in the spill is not handled any more, and nothing goes there. Returns how many messages that are. Any thread but
+ * one that is in inbox_peek. */
+uint64_t inbox_close_spill(Inbox *inbox);
+
+/* Takes one reference of each message; wakes the taker once. Any thread; never waits for the disk. False without memory: then nothing was
+ * taken. The order of events is that of the pushes of one thread. */
 bool inbox_push(Inbox *inbox, Message *const *messages, size_t count);
 
 /* The names of consumers: 0 is the first. */
@@ -75,7 +95,11 @@ bool inbox_pressure(Inbox *inbox);
 typedef struct {
     size_t count, bytes; /* now, with what is charged */
     size_t peak_count, peak_bytes;
-    uint64_t pushed, taken;
+    uint64_t pushed, taken; /* with those that were dropped while they waited in memory */
+    size_t spilled;         /* now in the spill */
+    uint64_t dropped_oldest, dropped_newest;
+    uint64_t refused; /* dropped because the spill was full to the brim */
+    SpillStats spill;
 } InboxStats;
 void inbox_stats(Inbox *inbox, InboxStats *out);
 

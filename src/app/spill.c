@@ -414,6 +414,11 @@ Spill *spill_new(const char *folder, const SpillConfig *config)
     return spill;
 }
 
+void spill_remove_left(const char *folder)
+{
+    spill_segments_remove(folder);
+}
+
 static void stop_thread(Spill *spill)
 {
     pthread_mutex_lock(&spill->lock);

@@ -19,7 +19,7 @@
  * messages in memory that were older are gone with that process, so is the connection that their sequence numbers and
  * responses belong to, and an app that got them now would see old events without their beginning, as new. The gateway
  * has no replay either: after a restart an app starts from a snapshot, as it does after any time that it was not there.
- * A host that ends in good order lets the apps empty their inboxes first; what is in here counts as in the inbox.
+ * What is in here when an app is stopped is dropped, and the app says so.
  *
  * A record that is not what was written (torn, changed from outside) is not given out, nor is what follows in its
  * segment: all of them are counted as lost, and reading goes on with the next segment. */
@@ -49,6 +49,9 @@ typedef struct {
 /* Removes what an earlier process left in `folder` (which is made when it is needed first), so it may wait for the
  * disk. NULL without memory. */
 Spill *spill_new(const char *folder, const SpillConfig *config);
+
+/* Removes what an earlier process left there, where there is to be no spill. */
+void spill_remove_left(const char *folder);
 
 /* Ends the thread, drops what is in it, and removes its files. No call of put or take may be under way. NULL is
  * fine. */
