@@ -71,7 +71,7 @@ static size_t refill_mark(const Inbox *inbox, size_t high, size_t limit)
 {
     size_t raised = atomic_load(&inbox->overflow->raised);
     if (raised > limit / high) return limit;
-    size_t mark = high / 2 + raised * high;
+    size_t mark = high / 2 + raised * high + 1;
     return mark < limit ? mark : limit;
 }
 
@@ -81,7 +81,7 @@ static bool has_sunk(const Inbox *inbox, size_t count, size_t bytes)
     const InboxLimits *limits = &inbox->limits;
     size_t mark_bytes = refill_mark(inbox, limits->high_bytes, limits->limit_bytes);
     size_t mark_count = refill_mark(inbox, limits->high_count, limits->limit_count);
-    return atomic_load(&inbox->bytes) + bytes <= mark_bytes && atomic_load(&inbox->count) + count <= mark_count;
+    return atomic_load(&inbox->bytes) + bytes < mark_bytes && atomic_load(&inbox->count) + count < mark_count;
 }
 
 bool overflow_concerns(const Inbox *inbox, size_t count, size_t bytes)
