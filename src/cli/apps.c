@@ -52,6 +52,10 @@ static void take_settings(const ConfigApp *configured, AppChoice *app)
     app->memory_bytes = configured->memory_bytes;
     app->cpu_ms = configured->cpu_ms;
     app->sandbox = configured->sandbox;
+    app->backpressure = configured->backpressure;
+    app->overflow_bytes = configured->overflow_bytes;
+    app->drop_oldest = configured->drop_oldest;
+    app->drop_newest = configured->drop_newest;
 }
 
 static int choose(const Context *context, const char *argument, AppChoice *app)

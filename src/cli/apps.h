@@ -12,6 +12,9 @@ typedef struct {
     size_t memory_bytes;
     int64_t cpu_ms;
     bool sandbox;
+    bool backpressure;
+    size_t overflow_bytes;
+    const char *drop_oldest, *drop_newest; /* borrowed as well */
 } AppChoice;
 
 /* The arguments, or without any all apps of the configuration. An argument is a script, a folder with init.lua, the name of a

@@ -80,6 +80,10 @@ static bool configure(const Run *run, const AppChoice *choice, char data_dir[PAT
                           .memory_bytes = choice->memory_bytes,
                           .cpu_ms = choice->cpu_ms,
                           .sandbox = choice->sandbox,
+                          .backpressure = choice->backpressure,
+                          .overflow_bytes = choice->overflow_bytes,
+                          .drop_oldest = choice->drop_oldest,
+                          .drop_newest = choice->drop_newest,
                           .bindings = api_bindings()};
     return true;
 }

@@ -287,6 +287,15 @@ static void view_troubles(Buffer *out, Slice app, bool colour)
     if (view_int(dropped, "withheld", 0) > 0)
         buffer_append_format(out, "    %" PRId64 " events kept from it while it was stuck\n",
                              view_int(dropped, "withheld", 0));
+    if (view_int(dropped, "oldest", 0) + view_int(dropped, "newest", 0) > 0)
+        buffer_append_format(out, "    %" PRId64 " events dropped as drop_oldest and drop_newest say\n",
+                             view_int(dropped, "oldest", 0) + view_int(dropped, "newest", 0));
+    if (view_int(dropped, "overflow", 0) > 0)
+        buffer_append_format(out, "    %" PRId64 " messages lost on the way to the disk and back\n",
+                             view_int(dropped, "overflow", 0));
+    if (view_int(json_find(app, "inbox"), "spilled", 0) > 0)
+        buffer_append_format(out, "    it does not keep up: %" PRId64 " messages wait on the disk\n",
+                             view_int(json_find(app, "inbox"), "spilled", 0));
     if (view_int(reloads, "done", 0) + view_int(reloads, "failed", 0) > 0) {
         buffer_append_format(out, "    %" PRId64 " reloads", view_int(reloads, "done", 0));
         append_unless_0(out, reloads, "failed", "failed");

@@ -15,9 +15,18 @@ static void tell_ready(const Client *client, Buffer *out)
     if (*status.server_version) buffer_append_format(out, ", gateway %s", status.server_version);
 }
 
+/* What gateways say to a client that lets too much pile up. */
+static bool read_too_slowly(const SessionNotice *notice)
+{
+    return notice->code == 1008 && strstr(notice->reason, "slow consumer");
+}
+
 static void tell_closed(const Client *client, const SessionNotice *notice, Buffer *out)
 {
-    if (client->was_ready && notice->code) {
+    if (client->was_ready && read_too_slowly(notice)) {
+        buffer_append_format(out, "connection lost: the gateway closed it because it was not read fast enough (%u: %s)",
+                             notice->code, notice->reason);
+    } else if (client->was_ready && notice->code) {
         buffer_append_format(out, "connection lost (%u: %s)", notice->code, notice->reason);
     } else if (notice->code && !notice->error) {
         buffer_append_format(out, "the connection ended before it was ready (%u: %s)", notice->code, notice->reason);

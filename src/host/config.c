@@ -159,6 +159,8 @@ void config_free(Config *config)
         free((void *)config->apps[i].name);
         free((void *)config->apps[i].path);
         free((void *)config->apps[i].settings);
+        free((void *)config->apps[i].drop_oldest);
+        free((void *)config->apps[i].drop_newest);
     }
     free(config->apps);
     config_wipe(config->environment_token);

@@ -22,7 +22,8 @@ typedef struct {
     size_t problem_size;
 } Loader;
 
-static const char *const app_keys[] = {"path", "config", "memory", "cpu", "sandbox"};
+static const char *const app_keys[] = {"path",     "config",         "memory",      "cpu",        "sandbox",
+                                       "overflow", "overflow_limit", "drop_oldest", "drop_newest"};
 
 static bool out_of_memory(const Loader *loader)
 {
@@ -63,7 +64,7 @@ static bool append_item(const Loader *loader, const char *origin, Slice item, Bu
     return true;
 }
 
-static bool list_text(const Loader *loader, const char *origin, Slice value, Buffer *text)
+static bool list_text(const Loader *loader, const char *origin, const char *example, Slice value, Buffer *text)
 {
     JsonCursor cursor = json_cursor(value);
     Slice item, key;
@@ -76,8 +77,7 @@ static bool list_text(const Loader *loader, const char *origin, Slice value, Buf
     }
     /* An empty Lua table is {}. */
     if (json_type(value) == JSON_OBJECT && !json_next_member(&cursor, &key, &item)) return true;
-    return config_fail(loader->problem, loader->problem_size, "%s: it must be a list, as in { \"operator.read\" }",
-                       origin);
+    return config_fail(loader->problem, loader->problem_size, "%s: it must be a list, as in %s", origin, example);
 }
 
 /* The value of a setting in the file as the text that config_set wants. */
@@ -85,7 +85,7 @@ static bool setting_text(const Loader *loader, const SettingInfo *info, const ch
 {
     JsonType type = json_type(value);
 
-    if (info->kind == KIND_LIST) return list_text(loader, origin, value, text);
+    if (info->kind == KIND_LIST) return list_text(loader, origin, "{ \"operator.read\" }", value, text);
     if (info->kind == KIND_FLAG) {
         if (type != JSON_TRUE && type != JSON_FALSE) {
             return config_fail(loader->problem, loader->problem_size, "%s: it must be true or false", origin);
@@ -128,19 +128,59 @@ static bool app_problem(const Loader *loader, const char *name, const char *what
     return config_fail(loader->problem, loader->problem_size, "%s: apps.%s.%s", loader->path, name, what);
 }
 
-static bool load_memory(const Loader *loader, ConfigApp *app, Slice value)
+static bool size_value(Slice value, size_t *bytes)
 {
     char text[32];
     int64_t number;
-    bool known = false;
 
     if (json_type(value) == JSON_NUMBER && json_get_int(value, &number) && number > 0) {
-        app->memory_bytes = (size_t)number;
-        known = true;
-    } else if (json_copy_string(value, text, sizeof text)) {
-        known = config_parse_size(text, &app->memory_bytes) && app->memory_bytes > 0;
+        *bytes = (size_t)number;
+        return true;
     }
-    return known || app_problem(loader, app->name, "memory: it must be a number of bytes or a text like \"64MiB\"");
+    return json_copy_string(value, text, sizeof text) && config_parse_size(text, bytes) && *bytes > 0;
+}
+
+#define LEAST_OVERFLOW_BYTES (1u << 20)
+
+static bool load_overflow(const Loader *loader, ConfigApp *app, Slice value)
+{
+    char text[32];
+    bool is_text = json_copy_string(value, text, sizeof text);
+
+    app->backpressure = is_text && strcmp(text, "backpressure") == 0;
+    return app->backpressure || (is_text && strcmp(text, "spill") == 0) ||
+           app_problem(loader, app->name,
+                       "overflow: it must be \"spill\" (events that the app cannot take yet wait on the disk) or "
+                       "\"backpressure\" (reading from the gateway waits)");
+}
+
+static bool load_overflow_limit(const Loader *loader, ConfigApp *app, Slice value)
+{
+    return (size_value(value, &app->overflow_bytes) && app->overflow_bytes >= LEAST_OVERFLOW_BYTES) ||
+           app_problem(loader, app->name, "overflow_limit: it must be a text like \"1GiB\", or a number of bytes; 1MiB at least");
+}
+
+/* Names of events, or prefixes as gw.on has them. */
+static bool load_drops(const Loader *loader, const ConfigApp *app, const char *key, Slice value, const char **names)
+{
+    char origin[PATH_MAX + 128];
+    Buffer text = {0};
+
+    (void)snprintf(origin, sizeof origin, "%s: apps.%s.%s", loader->path, app->name, key);
+    bool loaded = list_text(loader, origin, "{ \"tick\", \"presence.*\" }", value, &text);
+    buffer_append_char(&text, '\0');
+    if (loaded) {
+        *names = text.failed ? NULL : strdup(buffer_slice(&text).data);
+        loaded = *names || out_of_memory(loader);
+    }
+    buffer_free(&text);
+    return loaded;
+}
+
+static bool load_memory(const Loader *loader, ConfigApp *app, Slice value)
+{
+    return size_value(value, &app->memory_bytes) ||
+           app_problem(loader, app->name, "memory: it must be a number of bytes or a text like \"64MiB\"");
 }
 
 #define LONGEST_CPU_S 86400
@@ -190,6 +230,10 @@ static bool load_app_member(const Loader *loader, ConfigApp *app, Slice key, Sli
         app->settings = strndup(value.data, value.size);
         return app->settings || out_of_memory(loader);
     }
+    if (slice_is(key, "overflow")) return load_overflow(loader, app, value);
+    if (slice_is(key, "overflow_limit")) return load_overflow_limit(loader, app, value);
+    if (slice_is(key, "drop_oldest")) return load_drops(loader, app, "drop_oldest", value, &app->drop_oldest);
+    if (slice_is(key, "drop_newest")) return load_drops(loader, app, "drop_newest", value, &app->drop_newest);
     char *word = strndup(key.data, key.size);
     if (!word) return out_of_memory(loader);
     Suggestion suggestion = suggest_for(word);

@@ -251,6 +251,8 @@ static void write_sizes(Buffer *out, const AppStatus *status)
     write_count(out, "peak_bytes", status->inbox.peak_bytes);
     write_count(out, "pushed", status->inbox.pushed);
     write_count(out, "taken", status->inbox.taken);
+    write_count(out, "spilled", status->inbox.spilled);
+    write_count(out, "disk_bytes", status->inbox.spill.disk_bytes);
     buffer_append_char(out, '}');
 }
 
@@ -295,6 +297,9 @@ static void write_app(Buffer *out, HostApp *app)
     open_object(out, "dropped");
     write_count(out, "handler_queue", status.dropped);
     write_count(out, "withheld", app->withheld + router_withheld(host->router, app->number).count);
+    write_count(out, "oldest", status.inbox.dropped_oldest);
+    write_count(out, "newest", status.inbox.dropped_newest);
+    write_count(out, "overflow", status.inbox.refused + status.inbox.spill.lost);
     buffer_append_char(out, '}');
     open_object(out, "reloads");
     write_count(out, "done", status.reloads);

@@ -1,6 +1,7 @@
 /* host_pressure.c - apps that do not keep up.
  *
- * A full inbox stops the reading from the gateway, so that nothing is lost. A handler that does not return is named in the log; after
+ * What comes faster than an app takes it goes to the disk (app/inbox_overflow.c); the log tells so. Where that is not wanted, or at its bound,
+ * a full inbox stops the reading from the gateway, so that nothing is lost. A handler that does not return is named in the log; after
  * HOST_STUCK_MS in which none of its handlers comes to an end, be it that one runs or that all wait, an app has no say any more, so that
  * the other apps go on: its inbox fills to the limit, beyond that events are kept from it, counted, and when it comes back it is told
  * by @gap. */
@@ -116,6 +117,35 @@ void host_release_all(Host *host)
 
 /* --- handlers that do not return --------------------------------------------------------------------------------------------- */
 
+/* What its inbox has put by, and what it dropped. */
+static void tell_overflow(HostApp *app, const InboxStats *inbox, int64_t now_ms)
+{
+    Log *log = app->host->log;
+    const char *name = app_name(app->app);
+    uint64_t skipped, drops = inbox->dropped_oldest + inbox->dropped_newest;
+    uint64_t breaks = inbox->spill.refused + inbox->refused + inbox->spill.lost;
+
+    if (inbox->spilled > 0 && log_allow(&app->spills, now_ms, HOST_REPEAT_MS, &skipped)) {
+        log_print(log, LOG_WARN, name, "it does not keep up: %zu messages wait in memory, and %zu on the disk (%zu KiB)",
+                  inbox->count, inbox->spilled, inbox->spill.disk_bytes >> 10);
+    }
+    if (drops != app->told_drops && log_allow(&app->drops, now_ms, HOST_REPEAT_MS, &skipped)) {
+        log_print(log, LOG_WARN, name,
+                  "it does not keep up: dropped so far are %" PRIu64 " events of drop_oldest and %" PRIu64
+                  " of drop_newest",
+                  inbox->dropped_oldest, inbox->dropped_newest);
+        app->told_drops = drops;
+    }
+    if (breaks != app->told_breaks && log_allow(&app->breaks, now_ms, HOST_REPEAT_MS, &skipped)) {
+        log_print(log, LOG_ERROR, name,
+                  "its messages that wait for the disk: %s; lost so far are %" PRIu64 " that it was too late for, and %" PRIu64
+                  " whose file was damaged",
+                  *inbox->spill.problem ? inbox->spill.problem : "it is too slow, or its limit is reached",
+                  inbox->refused, inbox->spill.lost);
+        app->told_breaks = breaks;
+    }
+}
+
 static void tell(HostApp *app, const AppStatus *status, int64_t now_ms)
 {
     uint64_t skipped;
@@ -124,7 +154,9 @@ static void tell(HostApp *app, const AppStatus *status, int64_t now_ms)
     if (app->presses && log_allow(&app->holds, now_ms, HOST_REPEAT_MS, &skipped)) {
         log_print(app->host->log, LOG_WARN, app_name(app->app),
                   "it does not keep up: %zu messages (%zu KiB) wait, so nothing is read from the gateway%s%s",
-                  status->inbox.count, status->inbox.bytes >> 10, *status->running ? "; it runs " : "",
+                  status->inbox.count + status->inbox.spilled,
+                  (status->inbox.bytes + status->inbox.spill.memory_bytes + status->inbox.spill.disk_bytes) >> 10,
+                  *status->running ? "; it runs " : "",
                   status->running);
     }
     uint64_t withheld = router_withheld(app->host->router, app->number).count;
@@ -175,7 +207,8 @@ void host_watch(void *context)
         if (!app->app) continue; /* it was new, and did not load */
         if (app->removing) host_look_at_removal(app, now_ms);
         app_status(app->app, now_ms, &status);
-        if (*status.running || status.inbox.count > 0 || status.incoming || app->change) work_left = true;
+        work_left = work_left || *status.running || status.inbox.count > 0 || status.inbox.spilled > 0 || status.incoming ||
+                    app->change;
         bool still = stands_still(app, &status, now_ms);
         bool stays = *status.running && status.busy_ms >= HOST_STUCK_MS;
         if (app->stuck && !app->waits && !stays) recovered(app);
@@ -184,6 +217,7 @@ void host_watch(void *context)
             asked = true;
         else
             tell(app, &status, now_ms);
+        tell_overflow(app, &status.inbox, now_ms);
     }
     if (work_left) (void)loop_timer_set(host->loop, &host->watch, now_ms + (asked ? ASK_MS : HOST_WATCH_MS));
 }

@@ -58,7 +58,8 @@ typedef struct {
     int64_t remove_due_ms;
     bool started;
     bool has_ended;              /* its last work was run here: nothing that is still posted points at it */
-    LogLimit slow, holds, loses; /* lines about it */
+    LogLimit slow, holds, loses, spills, drops, breaks; /* lines about it */
+    uint64_t told_drops, told_breaks;                   /* how many were told */
 } HostApp;
 
 /*     NEW ─host_start─► RUNNING ─host_stop─► STOPPING ─all apps ended─► CLOSING ─connection closed─► ENDED

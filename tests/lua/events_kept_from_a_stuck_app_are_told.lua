@@ -22,6 +22,9 @@ sim.on("flood", function(params, peer)
   return true
 end)
 
+--! file gatehouse.lua
+return { apps = { looper = { overflow = "backpressure" } } }
+
 --! app looper
 gw.on("flood", function()
   while true do end

@@ -1,4 +1,4 @@
--- 20000 numbered events for a handler that is slow to begin and slower than the gateway: reading stops at the high-water mark, goes on, and
+-- With overflow = "backpressure": 20000 numbered events for a handler that is slow to begin and slower than the gateway: reading stops at the high-water mark, goes on, and
 -- every event arrives, in order.
 
 --! scenario
@@ -7,6 +7,9 @@ sim.on("flood", function(_, peer)
   for n = 1, 20000 do sim.emit("drop", { n = n, filler = filler }, peer) end
   return true
 end)
+
+--! file gatehouse.lua
+return { apps = { app = { overflow = "backpressure" } } }
 
 --! app app
 local next_n, in_order = 1, true

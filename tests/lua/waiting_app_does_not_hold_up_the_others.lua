@@ -13,6 +13,9 @@ sim.on("flood", function(params, peer)
   return true
 end)
 
+--! file gatehouse.lua
+return { apps = { sleeper = { overflow = "backpressure" } } }
+
 --! app sleeper
 local stopping = false
 

@@ -317,7 +317,7 @@ static void the_bound_of_the_disk_is_pressure_and_reading_is_relief(void **state
     Fixture *f = *state;
     int64_t count = 0;
     open_inbox(f, &(InboxOverflow){.folder = f->folder, .limit_bytes = 64u << 10, .memory_bytes = 32u << 10});
-    while (!inbox_pressure(f->inbox) || stats_of(f).spill.disk_bytes < 48u << 10) {
+    while (!inbox_pressure(f->inbox) || stats_of(f).spill.disk_bytes < 63u << 10) {
         if (inbox_pressure(f->inbox))
             sched_yield(); /* the disk does not keep up */
         else
