@@ -19,9 +19,11 @@
 -- returned, also while it waits for a response. Different handlers do not wait for each other; they start in the order of their registration.
 -- A handler that raises is logged with a traceback and stops nothing.
 --
--- **Falling behind.** When more than 4096 events or 2 MiB wait for an app, nothing is read from the gateway until it has caught up: it loses
--- none. If none of its handlers comes to an end for 5 s meanwhile, the other apps no longer wait for it: what it has not taken piles up to
--- 131072 events or 64 MiB, further ones are kept from it, and `@gap` tells how many when it goes on.
+-- **Falling behind.** When more than 4096 events or 2 MiB wait for an app, further ones wait on the disk, in order: it loses none, and no other app
+-- waits for it. Answers to its own requests overtake them. At a bound of 1 GiB (setting `overflow_limit`), or at once with the setting
+-- `overflow = "backpressure"`, nothing is read from the gateway until it has caught up. If none of its handlers comes to an end for 5 s
+-- meanwhile, the other apps no longer wait for it: what it has not taken piles up to 131072 events or 64 MiB, further ones are kept from
+-- it, and `@gap` tells how many when it goes on. Events of which only the newest matter can be named in `drop_oldest` or `drop_newest`.
 --
 -- **Errors.** What can go wrong at run time comes back as `nil, err`, where `err` is a [gw.Error](#gwerror). Misuse, such as a wrong type or a misspelt
 -- option, raises.

@@ -60,13 +60,12 @@ static bool make_inbox(App *app)
 {
     const AppConfig *config = &app->config;
     char folder[PATH_MAX];
-    InboxOverflow overflow = {.limit_bytes = config->overflow_bytes,
-                              .drop_oldest = config->drop_oldest,
-                              .drop_newest = config->drop_newest};
+    InboxOverflow overflow = {
+        .limit_bytes = config->overflow_bytes, .drop_oldest = config->drop_oldest, .drop_newest = config->drop_newest};
     app->inbox = inbox_new(&config->inbox, relieved, app);
     if (!app->inbox) return false;
-    int length =
-        config->data_dir ? snprintf(folder, sizeof folder, "%s/" OVERFLOW_FOLDER, config->data_dir) : (int)sizeof folder;
+    int length = config->data_dir ? snprintf(folder, sizeof folder, "%s/" OVERFLOW_FOLDER, config->data_dir)
+                                  : (int)sizeof folder;
     bool has_folder = length < (int)sizeof folder;
     if (has_folder && config->backpressure) spill_remove_left(folder);
     if (has_folder && !config->backpressure) overflow.folder = folder;

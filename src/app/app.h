@@ -52,7 +52,7 @@ typedef struct {
     size_t overflow_bytes;
     bool backpressure;
     const char *drop_oldest, *drop_newest; /* events that may be dropped then: see InboxOverflow; NULL: none */
-    bool dry_run; /* `check`: load only */
+    bool dry_run;                          /* `check`: load only */
     AppPort port;
     AppBindings bindings;
     void *extension; /* for bindings that only some hosts open (the simulator's); see app_extension */

@@ -230,14 +230,14 @@ static void drop_what_waits(Generation *generation)
     generation_log(generation, LOG_WARN, slice_of(text), slice_of(""));
 }
 
-/* The same for what waits on the disk: it could take much longer than the time to stop. */
+/* The same for what waits beyond the inbox: it could take much longer than the time to stop. */
 static void drop_what_was_spilled(Generation *generation)
 {
     char text[96];
     uint64_t count = inbox_close_spill(app_inbox(generation->app));
     if (count == 0) return;
     atomic_fetch_add(&generation->dropped, count);
-    snprintf(text, sizeof text, "%llu messages that its inbox had put by on the disk are not handled any more",
+    snprintf(text, sizeof text, "%llu messages that waited beyond the inbox are not handled any more",
              (unsigned long long)count);
     generation_log(generation, LOG_WARN, slice_of(text), slice_of(""));
 }

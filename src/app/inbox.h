@@ -40,10 +40,12 @@ Inbox *inbox_new(const InboxLimits *limits, void (*relieved)(void *context), voi
 void inbox_free(Inbox *inbox); /* drops the references that are in it, and the files of its spill */
 
 typedef struct {
-    const char *folder; /* of the spill, which has it for itself; made when it is needed. NULL: no spill, but backpressure */
-    size_t limit_bytes, memory_bytes;       /* of the spill; 0: the default */
-    const char *drop_oldest, *drop_newest; /* names of events, or prefixes with a '*' behind, separated by commas; NULL: none. */
-} InboxOverflow;                            /* copied */
+    const char
+        *folder; /* of the spill, which has it for itself; made when it is needed. NULL: no spill, but backpressure */
+    size_t limit_bytes, memory_bytes; /* of the spill; 0: the default */
+    const char *drop_oldest,
+        *drop_newest; /* names of events, or prefixes with a '*' behind, separated by commas; NULL: none. */
+} InboxOverflow;      /* copied */
 
 /* Before the first message. False without memory. Without it there is backpressure. */
 bool inbox_set_overflow(Inbox *inbox, const InboxOverflow *overflow);

@@ -26,7 +26,7 @@ typedef struct {
     bool prefix, newest;
     uint64_t from;  /* no event of it is in the ring in front of this index */
     size_t spilled; /* that are in the spill … */
-    size_t owed;    /* … of them the first so many are dropped when they come back, for younger ones behind them */
+    size_t owed;    /* … of them the first so many are dropped (and counted) for younger ones behind them */
 } Drop;
 
 struct Overflow {
@@ -41,9 +41,9 @@ struct Overflow {
     pthread_mutex_t refilling; /* taken before the inbox's lock */
 
     /* Under the inbox's lock. */
-    size_t putting;        /* chosen for the spill, and not put yet */
-    int64_t still_ms;      /* since when nothing moves; 0: something does */
-    size_t still_count;    /* the weight then */
+    size_t putting;         /* chosen for the spill, and not put yet */
+    int64_t still_ms;       /* since when nothing moves; 0: something does */
+    size_t still_count;     /* the weight then */
     uint64_t put, refilled; /* of the spill */
     uint64_t refused, dropped_oldest, dropped_newest;
 };
@@ -135,7 +135,9 @@ static bool evict(Inbox *inbox, Drop *drop)
 /* With the lock held: it makes room for a younger one, if there is an older one. */
 static void drop_older(Inbox *inbox, Drop *drop)
 {
-    if (!evict(inbox, drop) && drop->spilled > drop->owed) drop->owed++;
+    if (evict(inbox, drop) || drop->spilled == drop->owed) return;
+    drop->owed++;
+    inbox->overflow->dropped_oldest++;
 }
 
 /* --- push ------------------------------------------------------------------------------------------------------------------------ */
@@ -239,7 +241,8 @@ static bool stands_still(Inbox *inbox, int64_t *due_ms)
     Overflow *overflow = inbox->overflow;
     size_t count = atomic_load(&inbox->count);
     if (inbox_waits(inbox)) overflow->still_ms = 0;
-    if (inbox_waits(inbox) || inbox_over(inbox, inbox->limits.limit_bytes - 1, inbox->limits.limit_count - 1)) return false;
+    if (inbox_waits(inbox) || inbox_over(inbox, inbox->limits.limit_bytes - 1, inbox->limits.limit_count - 1))
+        return false;
     int64_t now = now_ms();
     bool moves = overflow->still_ms == 0 || count < overflow->still_count;
     bool still = !moves && now - overflow->still_ms >= STILL_MS;
@@ -296,7 +299,6 @@ static bool is_owed(Overflow *overflow, const Message *message)
     drop->spilled--;
     if (drop->owed == 0) return false;
     drop->owed--;
-    overflow->dropped_oldest++;
     return true;
 }
 
@@ -304,6 +306,7 @@ static bool is_owed(Overflow *overflow, const Message *message)
 static void take_back(Inbox *inbox, Message *const *taken, size_t count, bool all)
 {
     Overflow *overflow = inbox->overflow;
+    uint64_t tail = inbox->tail;
     for (size_t i = 0; i < count; i++) {
         if (is_owed(overflow, taken[i]))
             message_unref(taken[i]);
@@ -311,6 +314,7 @@ static void take_back(Inbox *inbox, Message *const *taken, size_t count, bool al
             inbox_append(inbox, taken[i]);
     }
     overflow->refilled += count;
+    if (count > 0 && inbox->tail == tail) inbox->woken = true; /* all of them were dropped: the next are to be taken */
     if (all && overflow->putting == 0 && spill_count(overflow->spill) == 0) stop_spilling(inbox);
 }
 
@@ -473,6 +477,8 @@ uint64_t inbox_close_spill(Inbox *inbox)
     atomic_store(&overflow->closed, true);
     spill_stats(overflow->spill, &stats);
     uint64_t dropped = overflow->put - overflow->refilled - stats.lost;
+    for (size_t i = 0; i < overflow->drop_count; i++)
+        dropped -= overflow->drops[i].owed < dropped ? overflow->drops[i].owed : dropped; /* were counted as dropped */
     stop_spilling(inbox);
     inbox_relieve(inbox);
     pthread_mutex_unlock(&inbox->lock);

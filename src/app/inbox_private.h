@@ -36,10 +36,10 @@ struct Inbox {
 };
 
 /* Of inbox.c. All with the lock held but where it says otherwise. */
-uint64_t inbox_next_index(const Inbox *inbox);               /* without it */
+uint64_t inbox_next_index(const Inbox *inbox);                /* without it */
 bool inbox_is_consumer(const Inbox *inbox, InboxEpoch epoch); /* without it */
 bool inbox_make_room(Inbox *inbox, size_t count);
-void inbox_append(Inbox *inbox, Message *message); /* into a free slot, with its weight */
+void inbox_append(Inbox *inbox, Message *message);               /* into a free slot, with its weight */
 bool inbox_over(const Inbox *inbox, size_t bytes, size_t count); /* without it */
 void inbox_wake_all(Inbox *inbox);
 void inbox_relieve(Inbox *inbox); /* without it */

@@ -294,8 +294,9 @@ static void view_troubles(Buffer *out, Slice app, bool colour)
         buffer_append_format(out, "    %" PRId64 " messages lost on the way to the disk and back\n",
                              view_int(dropped, "overflow", 0));
     if (view_int(json_find(app, "inbox"), "spilled", 0) > 0)
-        buffer_append_format(out, "    it does not keep up: %" PRId64 " messages wait on the disk\n",
-                             view_int(json_find(app, "inbox"), "spilled", 0));
+        buffer_append_format(
+            out, "    it does not keep up: %" PRId64 " messages wait beyond the inbox, on the disk as a rule\n",
+            view_int(json_find(app, "inbox"), "spilled", 0));
     if (view_int(reloads, "done", 0) + view_int(reloads, "failed", 0) > 0) {
         buffer_append_format(out, "    %" PRId64 " reloads", view_int(reloads, "done", 0));
         append_unless_0(out, reloads, "failed", "failed");

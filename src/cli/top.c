@@ -80,8 +80,7 @@ static void read_row(const Top *top, Slice app, int64_t passed_ms, Row *row)
     row->generation = view_int(app, "generation", 0);
     row->handled = view_int(app, "handled", 0);
     row->errors = view_int(app, "errors", 0);
-    row->queued =
-        view_int(json_find(app, "inbox"), "count", 0) + view_int(json_find(app, "inbox"), "spilled", 0);
+    row->queued = view_int(json_find(app, "inbox"), "count", 0) + view_int(json_find(app, "inbox"), "spilled", 0);
     row->memory_bytes = view_int(json_find(app, "memory"), "used_bytes", 0);
     row->limit_bytes = view_int(json_find(app, "memory"), "limit_bytes", 0);
     row->draining = json_type(json_find(app, "draining")) == JSON_NUMBER;

@@ -35,8 +35,8 @@ typedef struct {
     size_t memory_bytes;  /* 0: not set */
     int64_t cpu_ms;       /* 0: not set; below 0: no bound */
     bool sandbox;
-    bool backpressure;    /* overflow = "backpressure" */
-    size_t overflow_bytes; /* 0: not set */
+    bool backpressure;                     /* overflow = "backpressure" */
+    size_t overflow_bytes;                 /* 0: not set */
     const char *drop_oldest, *drop_newest; /* joined by commas; NULL: not set */
 } ConfigApp;
 

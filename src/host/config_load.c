@@ -157,7 +157,8 @@ static bool load_overflow(const Loader *loader, ConfigApp *app, Slice value)
 static bool load_overflow_limit(const Loader *loader, ConfigApp *app, Slice value)
 {
     return (size_value(value, &app->overflow_bytes) && app->overflow_bytes >= LEAST_OVERFLOW_BYTES) ||
-           app_problem(loader, app->name, "overflow_limit: it must be a text like \"1GiB\", or a number of bytes; 1MiB at least");
+           app_problem(loader, app->name,
+                       "overflow_limit: it must be a text like \"1GiB\", or a number of bytes; 1MiB at least");
 }
 
 /* Names of events, or prefixes as gw.on has them. */

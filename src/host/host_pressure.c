@@ -126,7 +126,8 @@ static void tell_overflow(HostApp *app, const InboxStats *inbox, int64_t now_ms)
     uint64_t breaks = inbox->spill.refused + inbox->refused + inbox->spill.lost;
 
     if (inbox->spilled > 0 && log_allow(&app->spills, now_ms, HOST_REPEAT_MS, &skipped)) {
-        log_print(log, LOG_WARN, name, "it does not keep up: %zu messages wait in memory, and %zu on the disk (%zu KiB)",
+        log_print(log, LOG_WARN, name,
+                  "it does not keep up: %zu messages wait, and %zu more beyond them (%zu KiB on the disk)",
                   inbox->count, inbox->spilled, inbox->spill.disk_bytes >> 10);
     }
     if (drops != app->told_drops && log_allow(&app->drops, now_ms, HOST_REPEAT_MS, &skipped)) {
@@ -138,8 +139,8 @@ static void tell_overflow(HostApp *app, const InboxStats *inbox, int64_t now_ms)
     }
     if (breaks != app->told_breaks && log_allow(&app->breaks, now_ms, HOST_REPEAT_MS, &skipped)) {
         log_print(log, LOG_ERROR, name,
-                  "its messages that wait for the disk: %s; lost so far are %" PRIu64 " that it was too late for, and %" PRIu64
-                  " whose file was damaged",
+                  "its messages that wait for the disk: %s; lost so far are %" PRIu64
+                  " that it was too late for, and %" PRIu64 " whose file was damaged",
                   *inbox->spill.problem ? inbox->spill.problem : "it is too slow, or its limit is reached",
                   inbox->refused, inbox->spill.lost);
         app->told_breaks = breaks;
@@ -156,8 +157,7 @@ static void tell(HostApp *app, const AppStatus *status, int64_t now_ms)
                   "it does not keep up: %zu messages (%zu KiB) wait, so nothing is read from the gateway%s%s",
                   status->inbox.count + status->inbox.spilled,
                   (status->inbox.bytes + status->inbox.spill.memory_bytes + status->inbox.spill.disk_bytes) >> 10,
-                  *status->running ? "; it runs " : "",
-                  status->running);
+                  *status->running ? "; it runs " : "", status->running);
     }
     uint64_t withheld = router_withheld(app->host->router, app->number).count;
     if (withheld > 0 && log_allow(&app->loses, now_ms, HOST_REPEAT_MS, &skipped)) {
@@ -207,8 +207,8 @@ void host_watch(void *context)
         if (!app->app) continue; /* it was new, and did not load */
         if (app->removing) host_look_at_removal(app, now_ms);
         app_status(app->app, now_ms, &status);
-        work_left = work_left || *status.running || status.inbox.count > 0 || status.inbox.spilled > 0 || status.incoming ||
-                    app->change;
+        work_left = work_left || *status.running || status.inbox.count > 0 || status.inbox.spilled > 0 ||
+                    status.incoming || app->change;
         bool still = stands_still(app, &status, now_ms);
         bool stays = *status.running && status.busy_ms >= HOST_STUCK_MS;
         if (app->stuck && !app->waits && !stays) recovered(app);

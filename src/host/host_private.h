@@ -57,7 +57,7 @@ typedef struct {
     bool removing;     /* it is to go */
     int64_t remove_due_ms;
     bool started;
-    bool has_ended;              /* its last work was run here: nothing that is still posted points at it */
+    bool has_ended; /* its last work was run here: nothing that is still posted points at it */
     LogLimit slow, holds, loses, spills, drops, breaks; /* lines about it */
     uint64_t told_drops, told_breaks;                   /* how many were told */
 } HostApp;

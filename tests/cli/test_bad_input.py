@@ -202,6 +202,10 @@ class Configuration(Case):
                            ("return { apps = { a = { paht = 'x' } } }", r'apps\.a: "paht" is no setting; did you mean "path"\?'),
                            ("return { apps = { ['a/b'] = {} } }", r'"a/b" is no name for an app'),
                            ("return { apps = { a = { memory = 'lots' } } }", r"apps\.a\.memory: .*64MiB"),
+                           ("return { apps = { a = { overflow = 'spil' } } }", r'apps\.a\.overflow: it must be "spill" .* or "backpressure"'),
+                           ("return { apps = { a = { overflow_limit = '10kB' } } }", r"apps\.a\.overflow_limit: .*1MiB at least"),
+                           ("return { apps = { a = { drop_oldest = 'tick' } } }", r'apps\.a\.drop_oldest: it must be a list, as in { "tick", "presence\.\*" }'),
+                           ("return { apps = { a = { overflow_limt = 1 } } }", r'did you mean "overflow_limit"\?'),
                            ("local t = {} t.t = t return { apps = t }", r"nested too deep"),
                            ("return { apps = { a = { config = function() end } } }", r"apps\.a\.config: a function cannot be configured")):
             self.write("gatehouse.lua", text)

@@ -49,7 +49,7 @@ gw.on("drop", function(payload)
   end
 end)
 
---! log: "warn","app":"slow","message":"it does not keep up: \d+ messages wait in memory, and \d+ on the disk \(\d+ KiB\)
+--! log: "warn","app":"slow","message":"it does not keep up: \d+ messages wait, and \d+ more beyond them \(\d+ KiB on the disk\)
 --! not-log: nothing is read from the gateway
 --! expect fast
 --> all	40000	true

@@ -33,7 +33,7 @@ gw.on("flood", function(payload)
   if last == COUNT then print("all", last) end
 end)
 
---! log: "warn","app":"looper","message":"it does not keep up: \d+ messages wait in memory, and \d+ on the disk
+--! log: "warn","app":"looper","message":"it does not keep up: \d+ messages wait, and \d+ more beyond them
 --! not-log: kept from it
 --! not-log: nothing is read from the gateway
 --! expect looper

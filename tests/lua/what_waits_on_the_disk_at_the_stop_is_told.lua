@@ -23,4 +23,4 @@ gw.on("end", function() print("end") end)
 
 --! after SIGTERM
 --! log: "warn","app":"sleeper","message":"\d+ events that waited for their handler are not handled any more
---! log: "warn","app":"sleeper","message":"\d+ messages that its inbox had put by on the disk are not handled any more
+--! log: "warn","app":"sleeper","message":"\d+ messages that waited beyond the inbox are not handled any more

@@ -158,12 +158,14 @@ static void apps(void **state)
     World *world = *state;
     char path[160];
 
-    assert_true(load(
-        world,
-        "local mib = 1024 * 1024\n"
-        "return { apps = { second = { path = '/abs/x.lua', memory = 3 * mib, cpu = 0.25, sandbox = true }, first = { "
-        "path = 'a/b.lua',\n"
-        "  config = { n = 9007199254740993, list = { 1, 2.0 }, none = {}, t = \"q\\\"\\n\" }, memory = '64MiB' } } }"));
+    assert_true(
+        load(world,
+             "local mib = 1024 * 1024\n"
+             "return { apps = { second = { path = '/abs/x.lua', memory = 3 * mib, cpu = 0.25, sandbox = true, overflow "
+             "= 'backpressure',\n"
+             "  drop_oldest = { 'tick', 'presence.*' }, drop_newest = {} }, first = { path = 'a/b.lua',\n"
+             "  config = { n = 9007199254740993, list = { 1, 2.0 }, none = {}, t = \"q\\\"\\n\" }, memory = '64MiB',\n"
+             "  overflow = 'spill', overflow_limit = '5MiB' } } }"));
     assert_int_equal(config_app_count(world->config), 2);
     const ConfigApp *first = config_app(world->config, 0);
     assert_string_equal(first->name, "first");
@@ -182,6 +184,13 @@ static void apps(void **state)
     assert_int_equal(second->cpu_ms, 250);
     assert_true(second->sandbox);
     assert_null(second->settings);
+    assert_true(second->backpressure);
+    assert_int_equal(second->overflow_bytes, 0);
+    assert_string_equal(second->drop_oldest, "tick,presence.*");
+    assert_string_equal(second->drop_newest, "");
+    assert_false(first->backpressure);
+    assert_int_equal(first->overflow_bytes, 5u << 20);
+    assert_null(first->drop_oldest);
     assert_null(config_find_app(world->config, "third"));
 }
 

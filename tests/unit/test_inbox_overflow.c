@@ -411,7 +411,8 @@ static void over_the_mark_the_oldest_of_its_kind_makes_room(void **state)
     Fixture *f = *state;
     Message *looked_at[2];
     open_inbox(f, &(InboxOverflow){.drop_oldest = "tick,presence.*"});
-    static const char *const names[HIGH + 1] = {"tick", "agent", "tick", "presence.a", "agent", "tick", "agent", "agent", "agent"};
+    static const char *const names[HIGH + 1] = {"tick", "agent", "tick",  "presence.a", "agent",
+                                                "tick", "agent", "agent", "agent"};
     for (int i = 0; i <= HIGH; i++)
         push(f, event(names[i], i));
     assert_int_equal(inbox_peek(f->inbox, 0, looked_at, 2, 0), 2);
@@ -459,6 +460,21 @@ static void the_oldest_is_dropped_on_the_disk_as_well(void **state)
     assert_int_equal(stats_of(f).dropped_oldest, 2999);
 }
 
+static void many_that_are_dropped_in_a_row_hold_up_nothing(void **state)
+{
+    Fixture *f = *state;
+    open_inbox(f, &(InboxOverflow){.folder = f->folder, .drop_oldest = "tick"});
+    for (int i = 0; i <= HIGH; i++)
+        push(f, event("agent", i));
+    for (int i = 0; i < 1000; i++)
+        push(f, event("tick", i));
+    assert_int_equal(stats_of(f).dropped_oldest, 999);
+    expect_numbers(f, 0, HIGH + 1);
+    expect_numbers(f, 999, 1000);
+    expect_nothing(f);
+    assert_int_equal(inbox_close_spill(f->inbox), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -477,6 +493,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(over_the_mark_the_newest_are_dropped_where_that_is_wanted, setup, teardown),
         cmocka_unit_test_setup_teardown(over_the_mark_the_oldest_of_its_kind_makes_room, setup, teardown),
         cmocka_unit_test_setup_teardown(the_oldest_is_dropped_on_the_disk_as_well, setup, teardown),
+        cmocka_unit_test_setup_teardown(many_that_are_dropped_in_a_row_hold_up_nothing, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
