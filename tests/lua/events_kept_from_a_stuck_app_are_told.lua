@@ -5,7 +5,7 @@
 --! allow-errors
 --! timeout: 60
 --! file gatehouse.lua
---| return { apps = { looper = { cpu = false } } }
+--| return { apps = { looper = { cpu = false, overflow = "backpressure" } } }
 
 --! scenario
 local text = ("x"):rep(1 << 20)
@@ -21,9 +21,6 @@ sim.on("flood", function(params, peer)
   end)
   return true
 end)
-
---! file gatehouse.lua
-return { apps = { looper = { overflow = "backpressure" } } }
 
 --! app looper
 gw.on("flood", function()

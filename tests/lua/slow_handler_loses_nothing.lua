@@ -1,5 +1,5 @@
--- With overflow = "backpressure": 20000 numbered events for a handler that is slow to begin and slower than the gateway: reading stops at the high-water mark, goes on, and
--- every event arrives, in order.
+-- With backpressure: 20000 numbered events for a handler that is slow to begin and slower than the gateway. Reading stops at the
+-- high-water mark, goes on, and every event arrives, in order.
 
 --! scenario
 sim.on("flood", function(_, peer)
@@ -9,7 +9,7 @@ sim.on("flood", function(_, peer)
 end)
 
 --! file gatehouse.lua
-return { apps = { app = { overflow = "backpressure" } } }
+--| return { apps = { app = { overflow = "backpressure" } } }
 
 --! app app
 local next_n, in_order = 1, true

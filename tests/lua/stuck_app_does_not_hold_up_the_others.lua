@@ -5,7 +5,7 @@
 --! allow-errors
 --! timeout: 40
 --! file gatehouse.lua
---| return { apps = { looper = { cpu = false } } }
+--| return { apps = { looper = { cpu = false, overflow = "backpressure" } } }
 
 --! scenario
 sim.on("flood", function(params, peer)
@@ -17,9 +17,6 @@ sim.on("flood", function(params, peer)
   end)
   return true
 end)
-
---! file gatehouse.lua
-return { apps = { looper = { overflow = "backpressure" } } }
 
 --! app looper
 gw.on("flood", function()

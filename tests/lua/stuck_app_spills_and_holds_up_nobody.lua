@@ -4,6 +4,9 @@
 --! exit: 1
 --! allow-errors
 --! timeout: 60
+--! file gatehouse.lua
+--| return { apps = { looper = { cpu = false } } }
+
 --! scenario
 local text = ("x"):rep(1 << 20)
 

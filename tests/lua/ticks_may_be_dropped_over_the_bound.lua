@@ -2,7 +2,7 @@
 
 --! timeout: 60
 --! file gatehouse.lua
-return { apps = { app = { drop_oldest = { "load.*" }, drop_newest = { "noise" } } } }
+--| return { apps = { app = { drop_oldest = { "load.*" }, drop_newest = { "noise" } } } }
 
 --! scenario
 sim.on("flood", function(_, peer)

@@ -14,7 +14,7 @@ sim.on("flood", function(params, peer)
 end)
 
 --! file gatehouse.lua
-return { apps = { sleeper = { overflow = "backpressure" } } }
+--| return { apps = { sleeper = { overflow = "backpressure" } } }
 
 --! app sleeper
 local stopping = false
