@@ -113,11 +113,12 @@ class World:
         self.app.write_text(self.good, encoding="utf-8")
 
     def look(self):
-        """RSS in KiB and descriptors, once only one generation is left."""
+        """RSS in KiB, descriptors and threads, once only one generation is left; a state that is being saved has a file open."""
         await_that(lambda: not self.control.app("numbers")["draining"], "the old generation to end")
         process = pathlib.Path("/proc") / str(self.host.pid)
+        counts = [(len(list((process / "fd").iterdir())), len(list((process / "task").iterdir()))) for _ in range(50)]
         status = (process / "status").read_text(encoding="utf-8")
-        return int(status.split("VmRSS:")[1].split()[0]), len(list((process / "fd").iterdir())), len(list((process / "task").iterdir()))
+        return int(status.split("VmRSS:")[1].split()[0]), *map(min, zip(*counts))
 
     def is_sanitized(self):
         maps = pathlib.Path(f"/proc/{self.host.pid}/maps").read_text(encoding="utf-8")
