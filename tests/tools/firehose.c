@@ -171,11 +171,11 @@ static int blast(conn *c, span params)
     return rc ? rc : flush(c);
 }
 
-/* Small events numbered from 1: `rate` a second in steps of a millisecond, 0: as fast as they are taken. */
+/* Small events numbered from 1: `rate` a second in steps of a fifth of a millisecond, 0: as fast as they are taken. */
 static int number(conn *c, span params)
 {
     uint64_t count = subn(params, "count"), rate = subn(params, "rate");
-    uint64_t step = rate ? (rate + 999) / 1000 : 500;
+    uint64_t step = rate ? (rate + 4999) / 5000 : 500;
     double start = now();
     char msg[160];
     for (uint64_t n = 1; n <= count;) {
