@@ -19,6 +19,7 @@ static bool app_destroy(App *app)
 {
     if (!keep_close(app)) return false;
     inbox_free(app->inbox);
+    dead_letters_free(atomic_load(&app->letters));
     message_unref(app->connection);
     sources_unref(app->attempted);
     sources_unref(app->good);
@@ -81,6 +82,7 @@ static void set_defaults(AppConfig *config)
     if (!config->cpu_ms) config->cpu_ms = APP_CPU_MS;
     if (!config->rollback_calls) config->rollback_calls = APP_ROLLBACK_CALLS;
     if (!config->rollback_failures) config->rollback_failures = APP_ROLLBACK_FAILURES;
+    if (!config->quarantine_failures) config->quarantine_failures = QUARANTINE_FAILURES;
 }
 
 App *app_new(const AppConfig *config, char *problem, size_t problem_size)
@@ -252,6 +254,7 @@ static Generation *take_ended(App *app)
         app->handled += atomic_load(&generation->handled);
         app->errors += atomic_load(&generation->errors);
         app->dropped += atomic_load(&generation->dropped);
+        app->skipped += atomic_load(&generation->skipped);
         return generation;
     }
     return NULL;
@@ -333,10 +336,12 @@ static void read_counts(const App *app, AppStatus *out)
     out->handled = app->handled;
     out->errors = app->errors;
     out->dropped = app->dropped;
+    out->skipped = app->skipped;
     for (Generation *generation = app->generations; generation; generation = generation->next) {
         out->handled += atomic_load(&generation->handled);
         out->errors += atomic_load(&generation->errors);
         out->dropped += atomic_load(&generation->dropped);
+        out->skipped += atomic_load(&generation->skipped);
         if (atomic_load(&generation->condemned) && !generation->ended) out->abandoned++;
     }
     out->reloads = app->reloads;
@@ -380,8 +385,10 @@ static void describe(const Handler *handler, HandlerStatus *out)
                            .label = handler->label,
                            .handled = atomic_load(&handler->handled),
                            .errors = atomic_load(&handler->errors),
+                           .skipped = atomic_load(&handler->skipped),
                            .queued = atomic_load(&handler->waiting),
-                           .running = atomic_load(&handler->running)};
+                           .running = atomic_load(&handler->running),
+                           .off = atomic_load(&handler->off)};
 }
 
 void app_each_handler(App *app, void (*each)(void *context, const HandlerStatus *handler), void *context)

@@ -5,6 +5,7 @@
 #ifndef GATEHOUSE_APP_APP_H
 #define GATEHOUSE_APP_APP_H
 
+#include "app/dead_letters.h"
 #include "app/inbox.h"
 #include "app/latency.h"
 #include "app/port.h"
@@ -45,6 +46,8 @@ typedef struct {
     int64_t stop_ms, grace_ms, load_ms;
     int64_t cpu_ms; /* of CPU time, for a handler's call up to its next wait, and for the main chunk; -1: no limit */
     int rollback_failures, rollback_calls; /* -1: no way back by itself */
+    int quarantine_failures;               /* in a row, until a handler is switched off; -1: never */
+    bool dead_letters;                     /* events whose handler raised are kept in the data folder too */
     bool sandbox;                          /* no files, processes, C modules, debug: api/sandbox.c */
     InboxLimits inbox;
     /* What comes over the inbox's high mark goes to the disk, into data_dir, up to so many bytes (0: the default); or, without a data_dir or with
@@ -127,6 +130,17 @@ void app_tidy(App *app, int64_t now_ms);
 /* Runs a piece of Lua in the app's state, as a message behind those that wait; port->evaluated follows. False without memory. */
 bool app_eval(App *app, uint64_t token, Slice code);
 
+/* --- dead letters: events whose handler raised, see dead_letters.h ------------------------------------------------------------ */
+
+/* Oldest first; `each` must not wait, nor call anything here. Any thread, as the next two. */
+void app_dead_each(App *app, void (*each)(void *context, const DeadLetter *letter), void *context);
+
+/* Puts one letter, or all of them (0), behind the messages that wait: each goes to the handler that it failed in, by its label, or else to
+ * the first one of the same pattern; without one it stays a letter. Returns how many there are to be put back. */
+size_t app_dead_retry(App *app, uint64_t id);
+
+void app_dead_stats(App *app, DeadLetterStats *out);
+
 /* --- to look at --------------------------------------------------------------------------------------------------------------- */
 
 /* What it is doing, for messages about apps that do not come back: the running handler's name, "" if idle. */
@@ -143,6 +157,7 @@ typedef struct {
     size_t memory_bytes, memory_limit_bytes, memory_peak_bytes; /* peak: 0 if it is not known */
     uint64_t handled, errors,
         dropped; /* handler calls that ended, of them with an error; events dropped at a handler's `queue` bound or at stop */
+    uint64_t skipped; /* events for a handler that was switched off, counted for each such handler */
     uint64_t reloads, failed_reloads, rollbacks;
     InboxStats inbox;
 } AppStatus;

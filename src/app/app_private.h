@@ -37,7 +37,10 @@ struct App {
     char wish_reason[256];
     uint64_t reloads, failed_reloads,
         rollbacks;                     /* that took over; that did not; of the first, back to earlier sources */
-    uint64_t handled, errors, dropped; /* of generations that were freed */
+    uint64_t handled, errors, dropped, skipped; /* of generations that were freed */
+    int64_t restart_wait_ms, restart_due_ms;    /* see wish.c */
+
+    _Atomic(DeadLetters *) letters; /* set by the first generation's thread; NULL: none are kept */
 };
 
 #endif

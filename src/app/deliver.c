@@ -42,7 +42,7 @@ static void push_event(lua_State *L, Generation *generation, const Message *mess
 }
 
 /* Takes the payload from the top of L and runs the handler with it. */
-static void start(lua_State *L, Generation *generation, Lane *lane, const Message *message)
+static void start(lua_State *L, Generation *generation, Lane *lane, Message *message, unsigned attempts)
 {
     Handler *handler = lane->handler;
     int args = 1;
@@ -55,6 +55,7 @@ static void start(lua_State *L, Generation *generation, Lane *lane, const Messag
     }
     task = task_acquire(L); /* the last that may raise */
     lua_xmove(L, task_stack(task), args + 1);
+    task_for(task, message, attempts, failures_probe(handler));
     lane->running++;
     atomic_fetch_add_explicit(&handler->running, 1, memory_order_relaxed);
     handler->uses++;
@@ -115,10 +116,18 @@ static void delivery_free(Generation *generation, Delivery *delivery)
     free(delivery);
 }
 
+#define DROPPED "it was put back, and dropped before its handler was called"
+#define NOT_CALLED "its handler could not be called: there was not enough memory, or the payload is not valid JSON"
+
 static void drop_first(Generation *generation, Lane *lane)
 {
-    delivery_free(generation, lane_pop(generation, lane, false));
-    if (!generation_replaced(generation)) atomic_fetch_add_explicit(&generation->dropped, 1, memory_order_relaxed);
+    Delivery *delivery = lane_pop(generation, lane, false);
+    if (!generation_replaced(generation)) {
+        atomic_fetch_add_explicit(&generation->dropped, 1, memory_order_relaxed);
+        if (delivery->attempts)
+            letters_keep(generation, delivery->handler->label, delivery->message, DROPPED, delivery->attempts);
+    }
+    delivery_free(generation, delivery);
 }
 
 void lane_clear(Generation *generation, Lane *lane)
@@ -271,8 +280,26 @@ static int start_waiting(lua_State *L)
         push_payload(L, generation, turn->delivery->message);
     else
         lua_rawgeti(L, LUA_REGISTRYINDEX, turn->delivery->payload_ref);
-    start(L, generation, turn->lane, turn->delivery->message);
+    start(L, generation, turn->lane, turn->delivery->message, turn->delivery->attempts);
     return 0;
+}
+
+/* What the lane has first, to its handler, or to nobody if that is off. */
+static void take_turn(Generation *generation, Lane *lane)
+{
+    Handler *handler = lane->handler;
+    Turn turn = {lane, lane_pop(generation, lane, true)};
+    Message *message = turn.delivery->message;
+    HandlerCall call = {.handler = handler, .message = message, .attempts = turn.delivery->attempts};
+    if (!handler->quarantine.off || !failures_skip(generation, &call)) {
+        message_unref(generation_busy_with(generation, message_ref(message)));
+        if (!generation_protect(generation, start_waiting, &turn, handler->label)) {
+            atomic_fetch_add(&generation->handled, 1);
+            letters_keep(generation, handler->label, message, NOT_CALLED, call.attempts + 1);
+        }
+        message_unref(generation_busy_with(generation, NULL));
+    }
+    delivery_free(generation, turn.delivery);
 }
 
 void lanes_drain(Generation *generation)
@@ -283,12 +310,7 @@ void lanes_drain(Generation *generation)
     Handler *handler = lane->handler;
     if (handler->removed) lane_clear(generation, lane);
     while (lane->waiting && lane->running < handler->options.concurrency && !generation_cut_short(generation)) {
-        Turn turn = {lane, lane_pop(generation, lane, true)};
-        atomic_store(&generation->handling, message_ref(turn.delivery->message));
-        if (!generation_protect(generation, start_waiting, &turn, handler->label))
-            atomic_fetch_add(&generation->handled, 1);
-        message_unref(atomic_exchange(&generation->handling, NULL));
-        delivery_free(generation, turn.delivery);
+        take_turn(generation, lane);
         if (handler->removed) lane_clear(generation, lane);
     }
     lane->draining = false;
@@ -302,7 +324,9 @@ typedef struct {
     Message *message;
     Handler *next; /* who sees it next; NULL: all have */
     Handler *last; /* those added meanwhile do not see this event */
+    Handler *at;   /* who sees it now */
     uint64_t number;
+    unsigned attempts; /* that failed, of an event that is tried again */
     bool begun; /* a handler was called for it: those for whom it waits get a part of it */
 } Arrival;
 
@@ -339,6 +363,9 @@ static int deliver_on(lua_State *L)
         Handler *handler = arrival->next;
         arrival->next = handler == arrival->last ? NULL : handler->next;
         if (!handler_matches(handler, arrival->message->name)) continue;
+        HandlerCall call = {.handler = handler, .message = arrival->message, .attempts = arrival->attempts};
+        if (handler->quarantine.off && failures_skip(generation, &call)) continue;
+        arrival->at = handler;
         generation_collect(generation); /* the one before may have used all that there is */
         bool keyed = handler->key_ref != LUA_NOREF;
         Lane *lane = &handler->lane;
@@ -347,9 +374,12 @@ static int deliver_on(lua_State *L)
         if (lane_is_free(lane)) {
             begin(generation, arrival);
             lua_pushvalue(L, payload);
-            start(L, generation, lane, arrival->message);
+            start(L, generation, lane, arrival->message, arrival->attempts);
         } else {
-            Delivery what = {.message = arrival->message, .arrival = arrival->number, .partial = arrival->begun};
+            Delivery what = {.message = arrival->message,
+                             .arrival = arrival->number,
+                             .attempts = arrival->attempts,
+                             .partial = arrival->begun};
             enqueue(L, generation, lane, &what, keyed ? payload : 0);
         }
         if (handler->options.once) handler_remove(L, handler->id);
@@ -357,13 +387,15 @@ static int deliver_on(lua_State *L)
     return 0;
 }
 
-static void deliver(Generation *generation, Message *message, Handler *first, Handler *last, bool begun)
+static void deliver(Generation *generation, Arrival arrival)
 {
-    Arrival arrival = {
-        .message = message, .next = first, .last = last, .number = ++generation->arrivals, .begun = begun};
+    arrival.number = ++generation->arrivals;
     generation->delivering++;
-    while (arrival.next && !generation_cut_short(generation))
-        generation_protect(generation, deliver_on, &arrival, "an event");
+    while (arrival.next && !generation_cut_short(generation)) {
+        if (generation_protect(generation, deliver_on, &arrival, "an event")) continue;
+        if (arrival.at) letters_keep(generation, arrival.at->label, arrival.message, NOT_CALLED, arrival.attempts + 1);
+        arrival.at = NULL;
+    }
     generation->delivering--;
 }
 
@@ -371,10 +403,10 @@ void deliver_event(Generation *generation, Message *message)
 {
     if (!generation->handlers) return;
     Handler *last = HEAP_OWNER(generation->handlers_last, Handler, next);
-    deliver(generation, message, generation->handlers, last, false);
+    deliver(generation, (Arrival){.message = message, .next = generation->handlers, .last = last});
 }
 
-void deliver_to(Generation *generation, Handler *handler, Message *message)
+void deliver_to(Generation *generation, Handler *handler, Message *message, unsigned attempts)
 {
-    deliver(generation, message, handler, handler, true);
+    deliver(generation, (Arrival){.message = message, .next = handler, .last = handler, .attempts = attempts, .begun = true});
 }

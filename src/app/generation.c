@@ -277,6 +277,11 @@ static void take_response(Generation *generation, Message *message)
         takeover_forward(generation, message);
 }
 
+Message *generation_busy_with(Generation *generation, Message *message)
+{
+    return atomic_exchange(&generation->handling, message);
+}
+
 /* What it is busy with can be taken away by who takes over by force. */
 static void handle(Generation *generation, Message *message)
 {
@@ -289,6 +294,7 @@ static void handle(Generation *generation, Message *message)
         takeover_connection(generation, message);
         break;
     case MESSAGE_EVAL: eval_run(generation, message); break;
+    case MESSAGE_RETRY: letters_retry(generation, message->token); break;
     case MESSAGE_LANE: break;
     case MESSAGE_STOP:
         begin_stop(generation);
@@ -310,6 +316,7 @@ static void handle_mail(Generation *generation, Message *message)
     case MESSAGE_LANE: handover_let_go(generation, generation->holds, message->token); break;
     case MESSAGE_STOP: begin_stop(generation); break;
     case MESSAGE_EVENT:
+    case MESSAGE_RETRY:
     case MESSAGE_EVAL: break;
     }
     inbox_release(generation->mail, message->size_bytes);
@@ -328,6 +335,7 @@ void generation_collect(Generation *generation)
     if (!generation->collect) return;
     generation->collect = false;
     lua_gc(generation->L, LUA_GCCOLLECT);
+    wish_fresh(generation);
 }
 
 static void run_what_is_ready(Generation *generation)
@@ -347,6 +355,7 @@ static int64_t next_due_ms(const Generation *generation)
 {
     if (busy(generation)) return 0;
     int64_t due_ms = earlier(heap_next_ms(&generation->timers), keep_due_ms(generation));
+    if (generation->restart_due_ms) due_ms = earlier(due_ms, generation->restart_due_ms);
     return generation->stopping ? earlier(due_ms, generation->stop_due_ms) : due_ms;
 }
 
@@ -431,6 +440,7 @@ static void run(Generation *generation)
         if (heap_first(&generation->timers)) timers_fire(generation);
         run_what_is_ready(generation);
         keep_when_due(generation, all && !busy(generation));
+        if (generation->restart_due_ms) wish_look(generation);
         look_up(generation);
     }
 }
@@ -498,7 +508,7 @@ static void await_go(Generation *generation)
     pthread_mutex_unlock(&generation->lock);
 }
 
-static int64_t wall_ms(void)
+int64_t generation_wall_ms(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -513,7 +523,7 @@ static void start(Generation *generation)
     json_write_member_string(&payload, "reason", generation->reason);
     buffer_append_text(&payload, "}");
     buffer_append_char(&payload, '\0');
-    generation->loaded_ms = wall_ms();
+    generation->loaded_ms = generation_wall_ms();
     handle_host_event(generation, "@start", payload.failed ? "" : buffer_slice(&payload).data);
     buffer_free(&payload);
 }
@@ -534,6 +544,7 @@ static void save_at_end(Generation *generation)
 /* The first one: whoever loads it waits for that, and starts it. */
 static void go_first(Generation *generation)
 {
+    letters_open(generation);
     bool loaded = load_run(generation);
     takeover_loaded(generation);
     /* Before anybody hears that it has loaded: who dials then must know what to bring. */

@@ -1,6 +1,6 @@
 /* generation_private.h - what the files of a generation share: generation.c (its thread and its loop), load.c (the main chunk),
  * tasks.c (coroutines), handlers.c (who listens to what), deliver.c (messages to handlers), handover.c (what the next generation
- * gets), takeover.c (how it gets it), timers.c. */
+ * gets), takeover.c (how it gets it), timers.c, failures.c and letters.c (calls that failed), wish.c (what it asks the host for). */
 #ifndef GATEHOUSE_APP_GENERATION_PRIVATE_H
 #define GATEHOUSE_APP_GENERATION_PRIVATE_H
 
@@ -8,6 +8,7 @@
 #include "app/generation.h"
 #include "app/keeping.h"
 #include "app/memory.h"
+#include "app/quarantine.h"
 #include "app/saver.h"
 #include "app/sources.h"
 #include "app/watchdog.h"
@@ -30,7 +31,8 @@ struct Delivery {
     Message *message;
     int payload_ref; /* LUA_NOREF: not decoded yet */
     uint64_t arrival;
-    bool partial; /* another handler has begun with this event */
+    unsigned attempts; /* that failed, of an event that is tried again */
+    bool partial;      /* another handler has begun with this event */
 };
 
 struct Lane {
@@ -56,7 +58,12 @@ struct Handler {
     Lane lane;                            /* of handlers without a key, and of events whose key is nil */
     size_t uses; /* calls that run, events that wait; the handler is freed when it is removed and unused */
     size_t name; /* while a hand-over is collected: its place there, from 1 on */
+    Quarantine quarantine;
+    uint64_t skipped_before;        /* it was switched off: of all that it skipped */
+    int64_t told_ms;                /* … when that was told last */
     atomic_ullong handled, errors;  /* calls that ended, of them with an error */
+    atomic_ullong skipped;          /* events, while it was off */
+    atomic_bool off;                /* what other threads see of the quarantine */
     atomic_size_t waiting, running; /* over all its lanes */
     char label[96];                 /* `agent (watch.lua:12)`; another thread may read it: see Generation.doing */
     char pattern[];                 /* as registered */
@@ -140,14 +147,16 @@ struct Generation {
     bool stopping;
     bool closing;  /* only finalizers of the script still run */
     bool collect;  /* memory ran out: collect garbage once the failed task is gone */
-    bool restarts; /* and that was not enough: it has asked for a fresh state */
+    bool restarts; /* and that was not enough: it asks for a fresh state */
+    int64_t restart_due_ms; /* … when; 0: it has, or does not */
+    bool letters_told; /* that the file of dead letters does not work */
     int64_t stop_due_ms;
 
     /* Read and written by other threads. */
     _Atomic(const char *)
         doing;           /* label of the running handler or kind of task; NULL: idle. Its text is read under the lock */
     atomic_ullong steps; /* grows with every step into Lua: the same value twice with `doing` set is one long call */
-    atomic_ullong handled, errors, dropped;
+    atomic_ullong handled, errors, dropped, skipped;
     atomic_bool spoiled;         /* what it wanted to keep could not be saved */
     atomic_bool attention;       /* there is mail, or somebody waits for it at the border */
     atomic_bool pause_wanted;    /* … that */
@@ -185,6 +194,29 @@ void eval_run(Generation *generation, const Message *message); /* MESSAGE_EVAL *
 void eval_ended(Generation *generation, lua_State *from, uint64_t token,
                 int results); /* its task; -1 results: it failed */
 
+/* failures.c: what comes of handlers' calls that failed. `attempts` counts the failed ones before. */
+typedef struct {
+    Handler *handler;
+    Message *message;
+    unsigned attempts;
+    bool probe; /* it decides whether the handler stays off */
+} HandlerCall;
+bool failures_skip(Generation *generation, const HandlerCall *call); /* its handler is off: not to be called; counted */
+bool failures_probe(Handler *handler);                               /* a call begins: whether it decides */
+/* A call was over. `traceback`: of one that failed; NULL: there was no memory for it. */
+void failures_ended(Generation *generation, const HandlerCall *call, QuarantineOutcome outcome, const char *traceback);
+
+/* letters.c: dead letters */
+void letters_open(Generation *first); /* on its thread: may wait for the disk */
+/* Keeps an event of the gateway, with why, and how often it has failed; nothing of others. May wait for the disk. */
+void letters_keep(Generation *generation, const char *label, Message *message, const char *why, unsigned attempts);
+void letters_retry(Generation *generation, uint64_t id); /* MESSAGE_RETRY */
+
+/* wish.c */
+void wish_count(Generation *generation, bool failed, const char *traceback); /* a call has ended, in probation */
+void wish_fresh(Generation *generation); /* garbage was collected, after memory ran out */
+void wish_look(Generation *generation);  /* while restart_due_ms is set */
+
 /* load.c */
 bool load_find_main_file(Generation *generation,
                          const char *path); /* sets folder and main_file; false without memory */
@@ -202,6 +234,7 @@ void generation_collect(Generation *generation);                  /* garbage, af
 bool generation_replaced(const Generation *generation);           /* retired or condemned */
 bool generation_cut_short(
     const Generation *generation); /* replaced in the middle of what it does: nothing more of that */
+int64_t generation_wall_ms(void);
 bool generation_sent(const Generation *generation,
                      const Message *response); /* whether it is an answer to its request */
 
@@ -210,6 +243,8 @@ Task *task_acquire(lua_State *L); /* a task with an empty stack, running nothing
 void task_begin(Generation *generation, Task *task, Lane *lane, const char *what,
                 int args); /* its stack: function, args. Steps into it */
 lua_State *task_stack(Task *task);
+/* It is the call of a handler for that event, which is borrowed until the task waits. Before task_begin. */
+void task_for(Task *task, Message *message, unsigned attempts, bool probe);
 void task_ask(Task *task, uint64_t token); /* its end is told to eval_ended */
 bool tasks_ready(const Generation *generation);
 void tasks_step(Generation *generation); /* runs what is ready now */
@@ -223,6 +258,7 @@ bool task_answer(Generation *generation, lua_State *L,
 void tasks_free(Generation *generation);
 
 bool handler_matches(const Handler *handler, Slice name);
+bool handler_is_of_host(Slice name); /* of a pattern or an event: it begins with '@' */
 void handler_release(Generation *generation, Handler *handler); /* one use fewer */
 void handlers_announce(Generation *generation, bool wanted); /* tells the port of all of them, or that they are gone */
 /* A handler is found again in the next generation by its pattern and its place among those of that pattern. */
@@ -233,7 +269,9 @@ void handlers_clear(Generation *generation); /* drops the events that wait for t
 void handlers_free(Generation *generation);  /* before the state is closed */
 
 void deliver_event(Generation *generation, Message *message);                /* to all its handlers */
-void deliver_to(Generation *generation, Handler *handler, Message *message); /* to this one only */
+void deliver_to(Generation *generation, Handler *handler, Message *message, unsigned attempts); /* to this one only */
+/* What it is busy with, for who takes over by force. Returns what it was before, with its reference. */
+Message *generation_busy_with(Generation *generation, Message *message);
 void lane_ended(Generation *generation, Lane *lane);                         /* a call of this lane ended */
 bool lanes_draining(const Generation *generation);
 void lanes_drain(Generation *generation);            /* starts what waits and may run */

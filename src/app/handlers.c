@@ -5,7 +5,7 @@
 #include <lauxlib.h>
 #include <stdio.h>
 
-static bool is_host_event(Slice name)
+bool handler_is_of_host(Slice name)
 {
     return name.size > 0 && name.data[0] == '@';
 }
@@ -15,7 +15,7 @@ bool handler_matches(const Handler *handler, Slice name)
     if (handler->removed) return false;
     if (!handler->prefix)
         return name.size == handler->pattern_size && memcmp(name.data, handler->pattern, name.size) == 0;
-    if (is_host_event(name)) return false;
+    if (handler_is_of_host(name)) return false;
     return name.size >= handler->pattern_size && memcmp(name.data, handler->pattern, handler->pattern_size) == 0;
 }
 

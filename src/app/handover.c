@@ -27,6 +27,7 @@ typedef struct {
     Message *message;
     uint64_t arrival;
     size_t name; /* of the handler */
+    unsigned attempts; /* that failed, of an event that is tried again */
     bool partial;
 } Left;
 
@@ -71,9 +72,10 @@ static size_t name_of(const Generation *generation, Handover *handover, Handler 
     return handler->name - 1;
 }
 
-static void add_left(Handover *handover, Message *message, uint64_t arrival, size_t name, bool partial)
+static void add_left(Handover *handover, const Left *left)
 {
-    handover->left[handover->left_count++] = (Left){message_ref(message), arrival, name, partial};
+    message_ref(left->message);
+    handover->left[handover->left_count++] = *left;
 }
 
 /* With the generation's lock held. What it was left itself, and has not come to, comes last. */
@@ -89,18 +91,21 @@ static void collect_left(Generation *generation, Handover *handover)
         handover->failed = true;
         return;
     }
-    for (const Delivery *delivery = generation->oldest; delivery && !handover->failed; delivery = delivery->younger)
-        add_left(handover, delivery->message, delivery->arrival, name_of(generation, handover, delivery->handler),
-                 delivery->partial);
+    for (const Delivery *delivery = generation->oldest; delivery && !handover->failed; delivery = delivery->younger) {
+        size_t name = name_of(generation, handover, delivery->handler);
+        Left left = {delivery->message, delivery->arrival, name, delivery->attempts, delivery->partial};
+        add_left(handover, &left);
+    }
     for (size_t i = before ? before->next : 0; before && i < before->left_count && !handover->failed; i++) {
-        const Left *left = &before->left[i];
-        const Name *name = &before->names[left->name];
+        Left left = before->left[i];
+        const Name *name = &before->names[left.name];
         Name *copy = &handover->names[handover->name_count];
         *copy = (Name){strdup(name->pattern), name->ordinal};
         handover->failed |= !copy->pattern;
         if (!copy->pattern) return;
-        add_left(handover, left->message, generation->arrivals + 1 + left->arrival, handover->name_count++,
-                 left->partial);
+        left.arrival += generation->arrivals + 1;
+        left.name = handover->name_count++;
+        add_left(handover, &left);
     }
 }
 
@@ -261,6 +266,15 @@ void handover_let_all_go(Generation *generation, Handover *handover)
     }
 }
 
+#define GONE "it was put back, and its handler was gone before it was called"
+
+/* The handler is not there in this generation, as if it had been cancelled. */
+static void drop(Generation *generation, const Handover *handover, const Left *left)
+{
+    atomic_fetch_add_explicit(&generation->dropped, 1, memory_order_relaxed);
+    if (left->attempts) letters_keep(generation, handover->names[left->name].pattern, left->message, GONE, left->attempts);
+}
+
 /* The event as a whole, once, for all the handlers that it waited for. */
 static void skip_siblings(Handover *handover, const Left *left)
 {
@@ -280,9 +294,9 @@ bool handover_deliver(Generation *generation, Handover *handover)
     if (!left.partial)
         deliver_event(generation, left.message);
     else if (handler)
-        deliver_to(generation, handler, left.message);
-    else /* the handler is gone in this generation, as if it had been cancelled */
-        atomic_fetch_add_explicit(&generation->dropped, 1, memory_order_relaxed);
+        deliver_to(generation, handler, left.message, left.attempts);
+    else
+        drop(generation, handover, &left);
     message_unref(left.message);
     return true;
 }

@@ -68,6 +68,13 @@ Message *message_eval(uint64_t token, Slice code)
     return message;
 }
 
+Message *message_retry(uint64_t letter)
+{
+    Message *message = message_new(MESSAGE_RETRY, 0);
+    if (message) message->token = letter;
+    return message;
+}
+
 Message *message_lane(uint64_t lane)
 {
     Message *message = message_new(MESSAGE_LANE, 0);

@@ -12,6 +12,7 @@ typedef enum {
     MESSAGE_RESPONSE,   /* to a request of this app */
     MESSAGE_CONNECTION, /* what gw.info() tells from now on */
     MESSAGE_EVAL,       /* a piece of Lua that an operator wants to see the result of */
+    MESSAGE_RETRY,      /* dead letters are to be tried again */
     MESSAGE_LANE,       /* from the replaced generation to the one that followed it: a call ended that it waits for */
     MESSAGE_STOP        /* the app is to end */
 } MessageKind;
@@ -28,7 +29,7 @@ typedef struct {
     int64_t seq;         /* EVENT: -1 if absent */
     int64_t received_ms; /* EVENT: wall clock, for people */
     unsigned connection; /* EVENT: 1, 2, … */
-    uint64_t token;      /* RESPONSE: of the request; EVAL: of who asked; LANE: which */
+    uint64_t token;      /* RESPONSE: of the request; EVAL: of who asked; LANE: which; RETRY: the letter's id, 0 for all */
     unsigned generation; /* RESPONSE: which generation sent the request */
     bool ok, last;       /* RESPONSE: last is false for the first of two */
 } Message;
@@ -44,6 +45,7 @@ Message *message_event(const EventFields *fields);
 Message *message_response(unsigned generation, uint64_t token, bool ok, bool last, Slice body);
 Message *message_connection(Slice info);
 Message *message_eval(uint64_t token, Slice code);
+Message *message_retry(uint64_t letter); /* 0: all */
 Message *message_lane(uint64_t lane);
 Message *message_stop(void);
 Message *message_copy(const Message *from); /* of any kind; its slices may point anywhere */

@@ -8,15 +8,19 @@ static int64_t or_default(int64_t value, int64_t otherwise)
     return value > 0 ? value : otherwise;
 }
 
+bool quarantine_skips(Quarantine *quarantine, int64_t now_ms)
+{
+    if (!quarantine->off || (!quarantine->probing && now_ms >= quarantine->until_ms)) return false;
+    quarantine->skipped++;
+    return true;
+}
+
 QuarantineAnswer quarantine_ask(Quarantine *quarantine, int64_t now_ms)
 {
+    if (quarantine_skips(quarantine, now_ms)) return QUARANTINE_SKIP;
     if (!quarantine->off) return QUARANTINE_CALL;
-    if (!quarantine->probing && now_ms >= quarantine->until_ms) {
-        quarantine->probing = true;
-        return QUARANTINE_PROBE;
-    }
-    quarantine->skipped++;
-    return QUARANTINE_SKIP;
+    quarantine->probing = true;
+    return QUARANTINE_PROBE;
 }
 
 static QuarantineChange switch_off(Quarantine *quarantine, const QuarantineRules *rules, int64_t now_ms)

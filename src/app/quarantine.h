@@ -38,6 +38,9 @@ typedef enum {
     QUARANTINE_SKIP   /* do not call; it is counted */
 } QuarantineAnswer;
 
+/* Whether a call would be skipped now; if so, it counts as skipped. For before the work that a call takes. */
+bool quarantine_skips(Quarantine *quarantine, int64_t now_ms);
+
 /* Before each call. */
 QuarantineAnswer quarantine_ask(Quarantine *quarantine, int64_t now_ms);
 

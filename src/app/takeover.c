@@ -136,6 +136,14 @@ void takeover_give_up(Generation *incoming)
     pthread_mutex_unlock(&app->lock);
 }
 
+/* How many of its first calls are looked at: of sources that nobody has seen at work. */
+static int probation_of(const Generation *incoming)
+{
+    const AppConfig *config = incoming->config;
+    bool is_new = incoming->kind == RELOAD_ASKED || incoming->kind == RELOAD_CHANGED;
+    return is_new && config->rollback_failures > 0 && config->rollback_calls > 0 ? config->rollback_calls : 0;
+}
+
 /* The message that the stuck one is busy with counts as failed; it is kept as long as that one may look at it. */
 static void condemn(Generation *incoming, Generation *stuck)
 {
@@ -166,6 +174,7 @@ static void swap(Generation *incoming)
     if (incoming->kind == RELOAD_BACK) app->rollbacks++;
     incoming->connection = app->connection ? message_ref(app->connection) : NULL;
     atomic_store(&before->retired, true);
+    incoming->probation = probation_of(incoming);
     app->current = incoming;
     app->incoming = NULL;
     app->reloads++;
@@ -176,15 +185,44 @@ static void swap(Generation *incoming)
     report(incoming, RELOADED_DONE, before->number);
 }
 
+#define STUCK "it was being handled when the generation was replaced by force"
+
+/* An event that was taken from the stuck one, and what was at it. */
+typedef struct {
+    Message *message;
+    char label[96];
+} Taken;
+
+/* With the lock held: who is replaced by force has ended its part in it. */
+static Taken find_taken(Generation *stuck)
+{
+    Taken taken = {.message = stuck->taken};
+    if (!taken.message) return taken;
+    message_ref(taken.message);
+    pthread_mutex_lock(&stuck->lock); /* so that its label stays */
+    const char *doing = atomic_load(&stuck->doing);
+    snprintf(taken.label, sizeof taken.label, "%s", doing ? doing : "");
+    pthread_mutex_unlock(&stuck->lock);
+    if (!doing) snprintf(taken.label, sizeof taken.label, "%.*s", SLICE_ARGS(taken.message->name));
+    return taken;
+}
+
 bool takeover_finish(Generation *incoming)
 {
     App *app = incoming->app;
+    Taken taken = {NULL};
     pthread_mutex_lock(&app->lock);
+    Generation *before = app->current;
     bool may = check_wanted(incoming);
     if (may && incoming->forces && app->current->paused)
         may = fail(incoming, RELOADED_CAME_BACK, "the generation that was stuck came back meanwhile");
-    if (may) swap(incoming);
+    if (may) {
+        swap(incoming);
+        taken = find_taken(before);
+    }
     pthread_mutex_unlock(&app->lock);
+    if (taken.message) letters_keep(incoming, taken.label, taken.message, STUCK, 1);
+    message_unref(taken.message);
     return may;
 }
 

@@ -37,6 +37,10 @@ struct Task {
     int args;         /* values for the next step, on its stack */
     AppTimer alarm;
     Lane *lane;       /* of a handler's call; NULL otherwise */
+    Message *message; /* … for that event */
+    unsigned attempts; /* … which has failed so often before */
+    bool keeps;       /* … and has a reference of it */
+    bool probe;       /* … which decides whether the handler stays off */
     uint64_t asked;   /* by whom, if somebody waits for its results; 0: nobody */
     const char *what; /* label for messages */
 };
@@ -44,6 +48,13 @@ struct Task {
 lua_State *task_stack(Task *task)
 {
     return task->L;
+}
+
+void task_for(Task *task, Message *message, unsigned attempts, bool probe)
+{
+    task->message = message;
+    task->attempts = attempts;
+    task->probe = probe;
 }
 
 void task_ask(Task *task, uint64_t token)
@@ -173,9 +184,17 @@ static void drop_coroutine(Generation *generation, Task *task)
     task->L = NULL;
 }
 
+static void forget_message(Task *task)
+{
+    if (task->keeps) message_unref(task->message);
+    task->message = NULL;
+    task->keeps = task->probe = false;
+}
+
 static void release(Generation *generation, Task *task)
 {
     Tasks *tasks = &generation->tasks;
+    forget_message(task);
     task->id = task->wait = 0;
     task->yielded = task->cancelled = task->ready = false;
     task->lane = NULL;
@@ -202,7 +221,16 @@ static void push_ready(Generation *generation, Task *task)
 
 #define STRAY_YIELD "coroutine.yield outside of a coroutine of the script: task.sleep lets others run"
 
-/* Stack: task. Logs what it failed with. */
+/* Logs what it failed with, and what comes of that. */
+static void take_failure(Generation *generation, const Task *task, const char *traceback)
+{
+    generation_error(generation, task->what, traceback);
+    if (!task->lane) return;
+    HandlerCall call = {task->lane->handler, task->message, task->attempts, task->probe};
+    failures_ended(generation, &call, QUARANTINE_FAILED, traceback);
+}
+
+/* Stack: task */
 static int report_failure(lua_State *L)
 {
     Task *task = lua_touserdata(L, 1);
@@ -210,8 +238,19 @@ static int report_failure(lua_State *L)
         luaL_traceback(L, task->L, STRAY_YIELD, 0);
     else
         door_traceback(L, task->L);
-    generation_error(generation_of(L), task->what, lua_tostring(L, -1));
-    return 0;
+    return 1;
+}
+
+/* Without memory for a traceback, or with an error that cannot be told as text, that is what is told. */
+static void report(Generation *generation, Task *task)
+{
+    lua_State *L = generation->L;
+    int top = lua_gettop(L);
+    lua_pushcfunction(L, report_failure);
+    lua_pushlightuserdata(L, task);
+    (void)door_call(L, 1, 1);
+    take_failure(generation, task, lua_tostring(L, -1));
+    lua_settop(L, top);
 }
 
 static void forget_wait(Generation *generation, Task *task)
@@ -236,9 +275,9 @@ static void count_call(Generation *generation, Handler *handler, bool failed)
 static void tell_failure(Generation *generation, Task *task)
 {
     if (watchdog_spent(task->L))
-        generation_error(generation, task->what, watchdog_verdict());
+        take_failure(generation, task, watchdog_verdict());
     else
-        generation_protect(generation, report_failure, task, task->what);
+        report(generation, task);
 }
 
 /* The budget is gone, and the script has caught the error, or it was raised where none is looked for: not a word would be said. */
@@ -257,6 +296,15 @@ static void close_failed(Generation *generation, Task *task)
     generation_doing(generation, NULL);
 }
 
+/* A call that ended without an error, or was cancelled. */
+static void take_end(Generation *generation, const Task *task)
+{
+    Handler *handler = task->lane->handler;
+    if (handler->quarantine.failures == 0 && generation->probation == 0) return; /* as nearly always */
+    HandlerCall call = {handler, task->message, task->attempts, task->probe};
+    failures_ended(generation, &call, task->cancelled ? QUARANTINE_ABANDONED : QUARANTINE_SUCCEEDED, NULL);
+}
+
 /* `results`: on its stack; -1: it failed. */
 static void task_ended(Generation *generation, Task *task, int results)
 {
@@ -265,6 +313,7 @@ static void task_ended(Generation *generation, Task *task, int results)
     forget_wait(generation, task);
     if (task->asked) eval_ended(generation, task->L, task->asked, results);
     if (lane) count_call(generation, lane->handler, failed && !task->cancelled);
+    if (lane && (!failed || task->cancelled)) take_end(generation, task);
     if (failed) {
         if (!task->cancelled && !task->asked) tell_failure(generation, task);
         close_failed(generation, task);
@@ -282,7 +331,19 @@ static void step(Generation *generation, Task *task, int args)
     if (result != DOOR_FAILED) report_hidden_verdict(generation, task);
     generation_doing(generation, NULL);
     generation->tasks.running = NULL;
-    if (result != DOOR_WAITS || !task->yielded) task_ended(generation, task, result == DOOR_ENDED ? results : -1);
+    if (result != DOOR_WAITS || !task->yielded)
+        task_ended(generation, task, result == DOOR_ENDED ? results : -1);
+    else if (task->message && !task->keeps)
+        task->keeps = message_ref(task->message) != NULL;
+}
+
+/* A call that goes on after a wait: its event is what the generation is busy with, if nothing else is. */
+static void go_on(Generation *generation, Task *task)
+{
+    bool is_busy = atomic_load(&generation->handling) != NULL || !task->message;
+    if (!is_busy) message_unref(generation_busy_with(generation, message_ref(task->message)));
+    step(generation, task, task->args);
+    if (!is_busy) message_unref(generation_busy_with(generation, NULL));
 }
 
 void task_begin(Generation *generation, Task *task, Lane *lane, const char *what, int args)
@@ -309,7 +370,7 @@ void tasks_step(Generation *generation)
         if (!tasks->ready_first) tasks->ready_last = &tasks->ready_first;
         more = task != end;
         task->ready = false;
-        step(generation, task, task->args);
+        go_on(generation, task);
     }
 }
 
@@ -493,7 +554,9 @@ bool task_answer(Generation *generation, lua_State *L, const Message *message)
 void tasks_free(Generation *generation)
 {
     Tasks *tasks = &generation->tasks;
-    for (size_t i = 0; i < tasks->count; i++)
+    for (size_t i = 0; i < tasks->count; i++) {
+        forget_message(tasks->slots[i]);
         free(tasks->slots[i]);
+    }
     free(tasks->slots);
 }

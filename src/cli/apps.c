@@ -56,6 +56,10 @@ static void take_settings(const ConfigApp *configured, AppChoice *app)
     app->overflow_bytes = configured->overflow_bytes;
     app->drop_oldest = configured->drop_oldest;
     app->drop_newest = configured->drop_newest;
+    app->quarantine_failures = configured->quarantine_failures;
+    app->rollback_failures = configured->rollback_failures;
+    app->rollback_calls = configured->rollback_calls;
+    app->dead_letters = configured->dead_letters;
 }
 
 static int choose(const Context *context, const char *argument, AppChoice *app)

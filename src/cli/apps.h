@@ -15,6 +15,8 @@ typedef struct {
     bool backpressure;
     size_t overflow_bytes;
     const char *drop_oldest, *drop_newest; /* borrowed as well */
+    int quarantine_failures, rollback_failures, rollback_calls;
+    bool dead_letters;
 } AppChoice;
 
 /* The arguments, or without any all apps of the configuration. An argument is a script, a folder with init.lua, the name of a

@@ -84,6 +84,10 @@ static bool configure(const Run *run, const AppChoice *choice, char data_dir[PAT
                           .overflow_bytes = choice->overflow_bytes,
                           .drop_oldest = choice->drop_oldest,
                           .drop_newest = choice->drop_newest,
+                          .quarantine_failures = choice->quarantine_failures,
+                          .rollback_failures = choice->rollback_failures,
+                          .rollback_calls = choice->rollback_calls,
+                          .dead_letters = choice->dead_letters,
                           .bindings = api_bindings()};
     return true;
 }

@@ -38,6 +38,9 @@ typedef struct {
     bool backpressure;                     /* overflow = "backpressure" */
     size_t overflow_bytes;                 /* 0: not set */
     const char *drop_oldest, *drop_newest; /* joined by commas; NULL: not set */
+    int quarantine_failures;               /* 0: not set; below 0: never */
+    int rollback_failures, rollback_calls; /* 0: not set; below 0: never */
+    bool dead_letters;
 } ConfigApp;
 
 /* With the defaults in it. NULL without memory. */

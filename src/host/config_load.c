@@ -22,8 +22,9 @@ typedef struct {
     size_t problem_size;
 } Loader;
 
-static const char *const app_keys[] = {"path",     "config",         "memory",      "cpu",        "sandbox",
-                                       "overflow", "overflow_limit", "drop_oldest", "drop_newest"};
+static const char *const app_keys[] = {"path",        "config",     "memory",         "cpu",
+                                       "sandbox",     "overflow",   "overflow_limit", "drop_oldest",
+                                       "drop_newest", "quarantine", "rollback",       "dead_letters"};
 
 static bool out_of_memory(const Loader *loader)
 {
@@ -212,6 +213,58 @@ static bool load_sandbox(const Loader *loader, ConfigApp *app, Slice value)
            app_problem(loader, app->name, "sandbox: it must be true or false");
 }
 
+#define MOST_FAILURES 1000000
+
+/* A whole number from `least` on. */
+static bool load_count(Slice value, int64_t least, int *count)
+{
+    int64_t number;
+
+    if (json_type(value) != JSON_NUMBER || !json_get_int(value, &number) || number < least || number > MOST_FAILURES)
+        return false;
+    *count = (int)number;
+    return true;
+}
+
+/* How many failures in a row, or false for never. */
+static bool load_quarantine(const Loader *loader, ConfigApp *app, Slice value)
+{
+    if (json_type(value) == JSON_FALSE) {
+        app->quarantine_failures = -1;
+        return true;
+    }
+    return load_count(value, 1, &app->quarantine_failures) ||
+           app_problem(loader, app->name, "quarantine: it must be a number of failures from 1 on, or false for never");
+}
+
+static bool load_rollback(const Loader *loader, ConfigApp *app, Slice value)
+{
+    JsonCursor cursor = json_cursor(value);
+    Slice key, number;
+    bool known = json_type(value) == JSON_OBJECT || json_type(value) == JSON_FALSE;
+
+    if (json_type(value) == JSON_FALSE) app->rollback_failures = -1;
+    while (known && json_type(value) == JSON_OBJECT && json_next_member(&cursor, &key, &number)) {
+        if (slice_is(key, "failures")) {
+            known = load_count(number, 0, &app->rollback_failures);
+            if (app->rollback_failures == 0) app->rollback_failures = -1;
+        } else {
+            known = slice_is(key, "calls") && load_count(number, 1, &app->rollback_calls);
+        }
+    }
+    return known || app_problem(loader, app->name,
+                                "rollback: it must be a table as { failures = 5, calls = 20 }, or false for never");
+}
+
+static bool load_dead_letters(const Loader *loader, ConfigApp *app, Slice value)
+{
+    JsonType type = json_type(value);
+
+    app->dead_letters = type == JSON_TRUE;
+    return type == JSON_TRUE || type == JSON_FALSE ||
+           app_problem(loader, app->name, "dead_letters: it must be true or false");
+}
+
 static bool load_app_member(const Loader *loader, ConfigApp *app, Slice key, Slice value)
 {
     char path[PATH_MAX], place[128];
@@ -219,6 +272,9 @@ static bool load_app_member(const Loader *loader, ConfigApp *app, Slice key, Sli
     if (slice_is(key, "memory")) return load_memory(loader, app, value);
     if (slice_is(key, "cpu")) return load_cpu(loader, app, value);
     if (slice_is(key, "sandbox")) return load_sandbox(loader, app, value);
+    if (slice_is(key, "quarantine")) return load_quarantine(loader, app, value);
+    if (slice_is(key, "rollback")) return load_rollback(loader, app, value);
+    if (slice_is(key, "dead_letters")) return load_dead_letters(loader, app, value);
     if (slice_is(key, "path")) {
         if (!json_copy_string(value, path, sizeof path) || !*path)
             return app_problem(loader, app->name, "path: it must be a text");

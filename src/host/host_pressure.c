@@ -186,8 +186,10 @@ static bool awaits_place(HostApp *app, const AppStatus *status, int64_t now_ms)
 /* Whether nothing has come to an end for so long that it is not to be expected any more. */
 static bool stands_still(HostApp *app, const AppStatus *status, int64_t now_ms)
 {
-    if (status->handled != app->handled) {
-        app->handled = status->handled;
+    uint64_t handled = status->handled + status->skipped;
+
+    if (handled != app->handled) {
+        app->handled = handled;
         app->progress_ms = now_ms;
     }
     return now_ms - app->progress_ms >= HOST_STUCK_MS;

@@ -349,6 +349,11 @@ static inline bool bench_load_with(Bench *bench, const char *script, AppConfig c
     AppConfig whole = {
         .name = "test",
         .path = bench->path,
+        .data_dir = config.data_dir,
+        .dead_letters = config.dead_letters,
+        .quarantine_failures = config.quarantine_failures,
+        .rollback_failures = config.rollback_failures,
+        .rollback_calls = config.rollback_calls,
         .memory_bytes = config.memory_bytes,
         .stop_ms = 2000,
         .grace_ms = config.grace_ms,
