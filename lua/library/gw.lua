@@ -19,6 +19,14 @@
 -- returned, also while it waits for a response. Different handlers do not wait for each other; they start in the order of their registration.
 -- A handler that raises is logged with a traceback and stops nothing.
 --
+-- **Failing.** An event whose handler raised is not handled again by itself. It is kept as a dead letter, with the traceback, as long as it is among the last 100 of its app (or
+-- 1 MiB); with `dead_letters = true` in `gatehouse.lua` also when the host ends. The operator lists dead letters and puts them back: then that handler alone gets the event again,
+-- behind what waits, with the `seq` and `received_ms` that it had. So a handler that does half of its work and raises may do that half twice: do last what must not be done twice.
+-- A handler that fails ten times in a row (setting `quarantine`) is switched off for a second, then one call is a trial: after a failure it is off for twice as long, up to
+-- five minutes, after a success it is on again. Events that come for it meanwhile are skipped and counted; those are no dead letters. Other handlers of the same event go on. All this is
+-- about events of the gateway: handlers of host events, timers and tasks are called whatever they raise. After a reload every handler begins anew, and if more than 5 of the first
+-- 20 handler calls fail (setting `rollback`), the app goes back to the files of the generation before.
+--
 -- **Falling behind.** When more than 4096 events or 2 MiB wait for an app, further ones wait on the disk, in order: it loses none, and no other app
 -- waits for it. Answers to its own requests overtake them. At a bound of 1 GiB (setting `overflow_limit`), or at once with the setting
 -- `overflow = "backpressure"`, nothing is read from the gateway until it has caught up. If none of its handlers comes to an end for 5 s

@@ -97,7 +97,8 @@ static void put_away(DeadLetters *letters, const DeadLetter *letter)
     buffer_append_format(&text, "%s%s", again ? "" : NO_HANDLER "it failed before with: ", letter->traceback);
     buffer_append_char(&text, '\0');
     (void)dead_letters_add(letters, letter->message, letter->handler,
-                           text.failed ? letter->traceback : buffer_slice(&text).data, letter->failed_ms, letter->attempts);
+                           text.failed ? letter->traceback : buffer_slice(&text).data, letter->failed_ms,
+                           letter->attempts);
     buffer_free(&text);
 }
 

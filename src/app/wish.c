@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#define RESTART_FIRST_MS 1000          /* between the first two fresh starts; then twice as long each time … */
+#define RESTART_FIRST_MS 1000           /* between the first two fresh starts; then twice as long each time … */
 #define RESTART_MOST_MS (5 * 60 * 1000) /* … up to here. When so long nothing was asked for, it begins anew */
 
 static void wish(Generation *generation, AppWish what, const char *reason)

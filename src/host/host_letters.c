@@ -18,8 +18,8 @@ static void list(void *context, const DeadLetter *letter)
     listing->each(listing->context, listing->app, letter);
 }
 
-void host_dead_each(Host *host, const char *name, void (*each)(void *context, const char *app, const DeadLetter *letter),
-                    void *context)
+void host_dead_each(Host *host, const char *name,
+                    void (*each)(void *context, const char *app, const DeadLetter *letter), void *context)
 {
     for (int i = 0; i < host->app_count; i++) {
         const HostApp *app = host->apps[i];

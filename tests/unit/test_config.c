@@ -194,6 +194,34 @@ static void apps(void **state)
     assert_null(config_find_app(world->config, "third"));
 }
 
+static void what_an_app_may_fail(void **state)
+{
+    static const char *const wrong[] = {"quarantine = 0",      "quarantine = 1.5",           "quarantine = true",
+                                        "rollback = 3",        "rollback = { failures = -1 }", "rollback = { calls = 0 }",
+                                        "rollback = { n = 1 }", "dead_letters = 'yes'"};
+    World *world = *state;
+    char text[128];
+
+    assert_true(load(world, "return { apps = { a = { quarantine = 3, rollback = { failures = 2, calls = 7 }, dead_letters = true },\n"
+                            "  b = { quarantine = false, rollback = false }, c = { rollback = { failures = 0 } }, d = {} } }"));
+    const ConfigApp *a = config_app(world->config, 0), *b = a + 1, *c = a + 2, *d = a + 3;
+    assert_int_equal(a->quarantine_failures, 3);
+    assert_int_equal(a->rollback_failures, 2);
+    assert_int_equal(a->rollback_calls, 7);
+    assert_true(a->dead_letters);
+    assert_int_equal(b->quarantine_failures, -1);
+    assert_int_equal(b->rollback_failures, -1);
+    assert_false(b->dead_letters);
+    assert_int_equal(c->rollback_failures, -1);
+    assert_int_equal(d->quarantine_failures, 0);
+    assert_int_equal(d->rollback_failures, 0);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        (void)snprintf(text, sizeof text, "return { apps = { e%zu = { %s } } }", i, wrong[i]);
+        assert_false(load(world, text));
+        assert_non_null(strstr(world->problem, ": it must be "));
+    }
+}
+
 static void token_file_against_environment(void **state)
 {
     World *world = *state;
@@ -283,6 +311,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(lists, set_up, tear_down),
         cmocka_unit_test_setup_teardown(flags, set_up, tear_down),
         cmocka_unit_test_setup_teardown(apps, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_an_app_may_fail, set_up, tear_down),
         cmocka_unit_test_setup_teardown(token_file_against_environment, set_up, tear_down),
         cmocka_unit_test_setup_teardown(token_that_cannot_be_read_again_stays, set_up, tear_down),
         cmocka_unit_test_setup_teardown(password_alone_does_not_outrank_a_token_file, set_up, tear_down),
