@@ -272,6 +272,19 @@ static const char *app_state(const HostApp *app)
     return app->started ? "running" : "loading";
 }
 
+static void write_dead_letters(Buffer *out, const HostApp *app)
+{
+    DeadLetterStats stats;
+
+    app_dead_stats(app->app, &stats);
+    open_object(out, "dead_letters");
+    write_count(out, "count", stats.count);
+    write_count(out, "added", stats.added);
+    write_count(out, "evicted", stats.evicted);
+    write_count(out, "retried", stats.taken);
+    buffer_append_char(out, '}');
+}
+
 static void write_app(Buffer *out, HostApp *app)
 {
     Host *host = app->host;
@@ -300,7 +313,9 @@ static void write_app(Buffer *out, HostApp *app)
     write_count(out, "oldest", status.inbox.dropped_oldest);
     write_count(out, "newest", status.inbox.dropped_newest);
     write_count(out, "overflow", status.inbox.refused + status.inbox.spill.lost);
+    write_count(out, "skipped", status.skipped);
     buffer_append_char(out, '}');
+    write_dead_letters(out, app);
     open_object(out, "reloads");
     write_count(out, "done", status.reloads);
     write_count(out, "failed", status.failed_reloads);

@@ -17,11 +17,19 @@ sim.on("burst", function(params)
   for i = 1, params.n do sim.emit("burst", { i = i, filler = filler }) end
   return {}
 end)
+sim.on("fragile", function(params)
+  for i = 1, params.n do sim.emit("fragile", { i = i }) end
+  return {}
+end)
 sim.on("evil", function() sim.emit("evil\\27[31m", { text = "\\27]0;owned\\7" }) return {} end)
 """
 APP = """
 gw.on("burst", function() end)
 gw.on("evil*", function() end)
+gw.on("fragile", function(payload)
+  if not gw.state.mended then error("broken at " .. payload.i) end
+  log.info("mended " .. payload.i)
+end)
 gw.on("@ready", function() log.info("ready") end)
 """
 
@@ -265,6 +273,30 @@ class Requests(HostCase):
             self.assert_alive()
             self.burst(10)
             self.until(lambda: self.status()["apps"][0]["handled"] >= 11)
+
+
+class Dead(HostCase):
+    def test_events_whose_handler_raised_are_listed_and_put_back(self):
+        self.assertEqual(self.gatehouse("dead"), (0, "no dead letters\n", ""))
+        self.assertEqual(self.gatehouse("call", "fragile", '{"n":2}')[0], 0)
+        self.until(lambda: self.status()["apps"][0]["dead_letters"]["count"] == 2)
+        code, out, err = self.gatehouse("dead", "watch")
+        self.assertEqual((code, err), (0, ""))
+        self.assertRegex(out, r"watch: fragile in fragile \(.*watch\.lua:\d+\)\n    .*watch\.lua:\d+: broken at 1\n    stack traceback:\n")
+        first, second = json.loads(self.gatehouse("dead", "--json")[1])
+        self.assertEqual((first["app"], first["letter"], first["attempts"], second["letter"]), ("watch", 1, 1, 2))
+        self.assertEqual(self.gatehouse("dead", "--retry", "watch"), (0, "2 put back into the inbox\n", ""))
+        self.until(lambda: [letter["attempts"] for letter in json.loads(self.gatehouse("dead", "--json")[1])] == [2, 2])
+        self.assertEqual(self.gatehouse("eval", "watch", "gw.state.mended = true")[0], 0)
+        self.assertEqual(self.gatehouse("dead", "--retry"), (0, "2 put back into the inbox\n", ""))
+        self.lines_until(self.host.stderr, "watch: mended 2")
+        self.assertEqual(self.gatehouse("dead"), (0, "no dead letters\n", ""))
+
+    def test_handler_that_is_off_is_shown(self):
+        self.assertEqual(self.gatehouse("call", "fragile", '{"n":12}')[0], 0)
+        self.until(lambda: self.status()["apps"][0]["dropped"]["skipped"] == 2)
+        handler, = [each for each in self.status()["apps"][0]["handlers"] if each["event"] == "fragile"]
+        self.assertEqual((handler["off"], handler["errors"], handler["skipped"]), (True, 10, 2))
 
 
 class Tail(HostCase):
