@@ -271,7 +271,7 @@ static void what_is_put_back_goes_to_the_handler_that_it_failed_in(void **state)
     Letters letters = letters_of(&bench);
     assert_int_equal(letters.count, 1);
     assert_int_equal(letters.last.attempts, 2);
-    assert_true(app_eval(bench.app, 900, slice_of("fine = true")));
+    assert_true(app_eval(bench.app, 900, slice_of("_G.fine = true")));
     assert_int_equal(app_dead_retry(bench.app, 0), 1);
     await_note(&bench.world, "fine");
     settle(&bench);
