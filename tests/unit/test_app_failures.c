@@ -123,7 +123,7 @@ static void a_handler_that_fails_in_a_row_is_skipped_and_the_others_are_not(void
     setup(&bench, "on('e', function(n) note('bad' .. n) error('no') end) on('e', function(n) note('good' .. n) end)",
           (AppConfig){.quarantine_failures = 3});
     for (int i = 1; i <= 5; i++) {
-        char payload[8];
+        char payload[16];
         snprintf(payload, sizeof payload, "%d", i);
         send_event(&bench, "e", payload);
     }
