@@ -36,7 +36,7 @@ struct App {
     AppWish wish; /* of the current generation, until it is fetched */
     char wish_reason[256];
     uint64_t reloads, failed_reloads,
-        rollbacks;                     /* that took over; that did not; of the first, back to earlier sources */
+        rollbacks; /* that took over; that did not; of the first, back to earlier sources */
     uint64_t handled, errors, dropped, skipped; /* of generations that were freed */
     int64_t restart_wait_ms, restart_due_ms;    /* see wish.c */
 

@@ -327,7 +327,7 @@ typedef struct {
     Handler *at;   /* who sees it now */
     uint64_t number;
     unsigned attempts; /* that failed, of an event that is tried again */
-    bool begun; /* a handler was called for it: those for whom it waits get a part of it */
+    bool begun;        /* a handler was called for it: those for whom it waits get a part of it */
 } Arrival;
 
 /* A handler is called: the event, if it waits for others already, waits for them as a part from now on. */
@@ -408,5 +408,6 @@ void deliver_event(Generation *generation, Message *message)
 
 void deliver_to(Generation *generation, Handler *handler, Message *message, unsigned attempts)
 {
-    deliver(generation, (Arrival){.message = message, .next = handler, .last = handler, .attempts = attempts, .begun = true});
+    deliver(generation,
+            (Arrival){.message = message, .next = handler, .last = handler, .attempts = attempts, .begun = true});
 }

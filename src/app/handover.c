@@ -26,7 +26,7 @@ typedef struct {
 typedef struct {
     Message *message;
     uint64_t arrival;
-    size_t name; /* of the handler */
+    size_t name;       /* of the handler */
     unsigned attempts; /* that failed, of an event that is tried again */
     bool partial;
 } Left;
@@ -272,7 +272,8 @@ void handover_let_all_go(Generation *generation, Handover *handover)
 static void drop(Generation *generation, const Handover *handover, const Left *left)
 {
     atomic_fetch_add_explicit(&generation->dropped, 1, memory_order_relaxed);
-    if (left->attempts) letters_keep(generation, handover->names[left->name].pattern, left->message, GONE, left->attempts);
+    if (left->attempts)
+        letters_keep(generation, handover->names[left->name].pattern, left->message, GONE, left->attempts);
 }
 
 /* The event as a whole, once, for all the handlers that it waited for. */

@@ -29,7 +29,7 @@ typedef struct {
     int64_t seq;         /* EVENT: -1 if absent */
     int64_t received_ms; /* EVENT: wall clock, for people */
     unsigned connection; /* EVENT: 1, 2, … */
-    uint64_t token;      /* RESPONSE: of the request; EVAL: of who asked; LANE: which; RETRY: the letter's id, 0 for all */
+    uint64_t token; /* RESPONSE: of the request; EVAL: of who asked; LANE: which; RETRY: the letter's id, 0 for all */
     unsigned generation; /* RESPONSE: which generation sent the request */
     bool ok, last;       /* RESPONSE: last is false for the first of two */
 } Message;

@@ -36,13 +36,13 @@ struct Task {
     int accepted_ref; /* a function for a response that is not the last */
     int args;         /* values for the next step, on its stack */
     AppTimer alarm;
-    Lane *lane;       /* of a handler's call; NULL otherwise */
-    Message *message; /* … for that event */
+    Lane *lane;        /* of a handler's call; NULL otherwise */
+    Message *message;  /* … for that event */
     unsigned attempts; /* … which has failed so often before */
-    bool keeps;       /* … and has a reference of it */
-    bool probe;       /* … which decides whether the handler stays off */
-    uint64_t asked;   /* by whom, if somebody waits for its results; 0: nobody */
-    const char *what; /* label for messages */
+    bool keeps;        /* … and has a reference of it */
+    bool probe;        /* … which decides whether the handler stays off */
+    uint64_t asked;    /* by whom, if somebody waits for its results; 0: nobody */
+    const char *what;  /* label for messages */
 };
 
 lua_State *task_stack(Task *task)

@@ -41,7 +41,8 @@ typedef struct {
     bool stuck;        /* it does not come back: its inbox may fill to the limit, then events are kept from it */
     bool waits;        /* while stuck: its handlers wait, none runs; it is back when its inbox has sunk */
     uint64_t withheld; /* events kept from it, those that the router still counts aside */
-    uint64_t handled;  /* handler calls that had ended, or were skipped, at progress_ms, or when it began to press after that */
+    uint64_t
+        handled; /* handler calls that had ended, or were skipped, at progress_ms, or when it began to press after that */
     int64_t progress_ms;
     HostWaiter *waiting; /* for the load that runs */
     HostWaiter *later;   /* for the next one */

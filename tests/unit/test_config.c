@@ -196,14 +196,21 @@ static void apps(void **state)
 
 static void what_an_app_may_fail(void **state)
 {
-    static const char *const wrong[] = {"quarantine = 0",      "quarantine = 1.5",           "quarantine = true",
-                                        "rollback = 3",        "rollback = { failures = -1 }", "rollback = { calls = 0 }",
-                                        "rollback = { n = 1 }", "dead_letters = 'yes'"};
+    static const char *const wrong[] = {"quarantine = 0",
+                                        "quarantine = 1.5",
+                                        "quarantine = true",
+                                        "rollback = 3",
+                                        "rollback = { failures = -1 }",
+                                        "rollback = { calls = 0 }",
+                                        "rollback = { n = 1 }",
+                                        "dead_letters = 'yes'"};
     World *world = *state;
     char text[128];
 
-    assert_true(load(world, "return { apps = { a = { quarantine = 3, rollback = { failures = 2, calls = 7 }, dead_letters = true },\n"
-                            "  b = { quarantine = false, rollback = false }, c = { rollback = { failures = 0 } }, d = {} } }"));
+    assert_true(
+        load(world,
+             "return { apps = { a = { quarantine = 3, rollback = { failures = 2, calls = 7 }, dead_letters = true },\n"
+             "  b = { quarantine = false, rollback = false }, c = { rollback = { failures = 0 } }, d = {} } }"));
     const ConfigApp *a = config_app(world->config, 0), *b = a + 1, *c = a + 2, *d = a + 3;
     assert_int_equal(a->quarantine_failures, 3);
     assert_int_equal(a->rollback_failures, 2);
