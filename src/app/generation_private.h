@@ -145,11 +145,11 @@ struct Generation {
     bool starting;       /* an error now means that it does not follow */
     bool drains;         /* it was replaced, and knows it */
     bool stopping;
-    bool closing;  /* only finalizers of the script still run */
-    bool collect;  /* memory ran out: collect garbage once the failed task is gone */
-    bool restarts; /* and that was not enough: it asks for a fresh state */
+    bool closing;           /* only finalizers of the script still run */
+    bool collect;           /* memory ran out: collect garbage once the failed task is gone */
+    bool restarts;          /* and that was not enough: it asks for a fresh state */
     int64_t restart_due_ms; /* … when; 0: it has, or does not */
-    bool letters_told; /* that the file of dead letters does not work */
+    bool letters_told;      /* that the file of dead letters does not work */
     int64_t stop_due_ms;
 
     /* Read and written by other threads. */
@@ -258,7 +258,7 @@ bool task_answer(Generation *generation, lua_State *L,
 void tasks_free(Generation *generation);
 
 bool handler_matches(const Handler *handler, Slice name);
-bool handler_is_of_host(Slice name); /* of a pattern or an event: it begins with '@' */
+bool handler_is_of_host(Slice name);                            /* of a pattern or an event: it begins with '@' */
 void handler_release(Generation *generation, Handler *handler); /* one use fewer */
 void handlers_announce(Generation *generation, bool wanted); /* tells the port of all of them, or that they are gone */
 /* A handler is found again in the next generation by its pattern and its place among those of that pattern. */
@@ -268,11 +268,11 @@ void handlers_sweep(Generation *generation); /* frees removed ones, when nothing
 void handlers_clear(Generation *generation); /* drops the events that wait for them, counted */
 void handlers_free(Generation *generation);  /* before the state is closed */
 
-void deliver_event(Generation *generation, Message *message);                /* to all its handlers */
+void deliver_event(Generation *generation, Message *message); /* to all its handlers */
 void deliver_to(Generation *generation, Handler *handler, Message *message, unsigned attempts); /* to this one only */
 /* What it is busy with, for who takes over by force. Returns what it was before, with its reference. */
 Message *generation_busy_with(Generation *generation, Message *message);
-void lane_ended(Generation *generation, Lane *lane);                         /* a call of this lane ended */
+void lane_ended(Generation *generation, Lane *lane); /* a call of this lane ended */
 bool lanes_draining(const Generation *generation);
 void lanes_drain(Generation *generation);            /* starts what waits and may run */
 void lane_clear(Generation *generation, Lane *lane); /* drops what waits, counted unless another generation has it */
