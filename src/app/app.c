@@ -389,6 +389,7 @@ static void describe(const Handler *handler, HandlerStatus *out)
                            .queued = atomic_load(&handler->waiting),
                            .running = atomic_load(&handler->running),
                            .off = atomic_load(&handler->off)};
+    latency_summary(&handler->latency, &out->latency);
 }
 
 void app_each_handler(App *app, void (*each)(void *context, const HandlerStatus *handler), void *context)

@@ -65,6 +65,7 @@ struct Handler {
     atomic_ullong skipped;          /* events, while it was off */
     atomic_bool off;                /* what other threads see of the quarantine */
     atomic_size_t waiting, running; /* over all its lanes */
+    Latency latency;                /* of its calls; read by other threads */
     char label[96];                 /* `agent (watch.lua:12)`; another thread may read it: see Generation.doing */
     char pattern[];                 /* as registered */
 };

@@ -15,6 +15,7 @@
 
 #include <lauxlib.h>
 #include <stdlib.h>
+#include <time.h>
 
 #define SLOT_BITS 24
 #define SLOT_MASK ((1u << SLOT_BITS) - 1)
@@ -37,6 +38,7 @@ struct Task {
     int args;         /* values for the next step, on its stack */
     AppTimer alarm;
     Lane *lane;        /* of a handler's call; NULL otherwise */
+    int64_t begun_us;  /* and when that began */
     Message *message;  /* … for that event */
     unsigned attempts; /* … which has failed so often before */
     bool keeps;        /* … and has a reference of it */
@@ -264,8 +266,16 @@ static void forget_wait(Generation *generation, Task *task)
     task->yielded = false;
 }
 
-static void count_call(Generation *generation, Handler *handler, bool failed)
+static int64_t now_us(void)
 {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static void count_call(Generation *generation, Handler *handler, bool failed, int64_t took_us)
+{
+    latency_add(&handler->latency, took_us);
     atomic_fetch_add_explicit(&generation->handled, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&handler->handled, 1, memory_order_relaxed);
     if (failed) atomic_fetch_add_explicit(&handler->errors, 1, memory_order_relaxed);
@@ -312,7 +322,7 @@ static void task_ended(Generation *generation, Task *task, int results)
     bool failed = results < 0;
     forget_wait(generation, task);
     if (task->asked) eval_ended(generation, task->L, task->asked, results);
-    if (lane) count_call(generation, lane->handler, failed && !task->cancelled);
+    if (lane) count_call(generation, lane->handler, failed && !task->cancelled, now_us() - task->begun_us);
     if (lane && (!failed || task->cancelled)) take_end(generation, task);
     if (failed) {
         if (!task->cancelled && !task->asked) tell_failure(generation, task);
@@ -350,6 +360,7 @@ void task_begin(Generation *generation, Task *task, Lane *lane, const char *what
 {
     task->lane = lane;
     task->what = what;
+    if (lane) task->begun_us = now_us();
     step(generation, task, args);
 }
 
