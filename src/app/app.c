@@ -61,8 +61,10 @@ static bool make_inbox(App *app)
 {
     const AppConfig *config = &app->config;
     char folder[PATH_MAX];
-    InboxOverflow overflow = {
-        .limit_bytes = config->overflow_bytes, .drop_oldest = config->drop_oldest, .drop_newest = config->drop_newest};
+    InboxOverflow overflow = {.limit_bytes = config->overflow_bytes,
+                              .waits_first = true,
+                              .drop_oldest = config->drop_oldest,
+                              .drop_newest = config->drop_newest};
     app->inbox = inbox_new(&config->inbox, relieved, app);
     if (!app->inbox) return false;
     int length = config->data_dir ? snprintf(folder, sizeof folder, "%s/" OVERFLOW_FOLDER, config->data_dir)

@@ -238,12 +238,23 @@ bool inbox_full(const Inbox *inbox)
     return inbox_over(inbox, inbox->limits.limit_bytes, inbox->limits.limit_count);
 }
 
+void inbox_lose_patience(Inbox *inbox)
+{
+    if (overflow_spills(inbox)) atomic_store(&inbox->impatient, true);
+}
+
+/* The spill decides: about pressure, and about relief. */
+static bool leaves_it_to_the_spill(const Inbox *inbox)
+{
+    return overflow_spills(inbox) && !overflow_is_patient(inbox);
+}
+
 /* Half of the mark, so that reading does not stop again at once. While a response is waited for, the mark is the limit: it comes by the
  * road that is closed, and the rest may be waiting for just that. */
 static bool sunk(const Inbox *inbox)
 {
     const InboxLimits *limits = &inbox->limits;
-    if (overflow_spills(inbox)) return false; /* the spill says when there is room in it */
+    if (leaves_it_to_the_spill(inbox)) return false;
     if (atomic_load(&inbox->waiting) > 0) return !inbox_over(inbox, limits->limit_bytes / 2, limits->limit_count / 2);
     return !inbox_over(inbox, limits->high_bytes / 2, limits->high_count / 2);
 }
@@ -277,7 +288,10 @@ void inbox_waiting(Inbox *inbox, int change)
 bool inbox_pressure(Inbox *inbox)
 {
     bool waits = atomic_load(&inbox->waiting) > 0;
-    if (overflow_spills(inbox)) return overflow_pressure(inbox, waits);
+    bool at_ease =
+        !atomic_load(&inbox->spilling) && !inbox_over(inbox, inbox->limits.high_bytes, inbox->limits.high_count);
+    if (at_ease) atomic_store(&inbox->impatient, false);
+    if (leaves_it_to_the_spill(inbox)) return overflow_pressure(inbox, waits);
     size_t bytes = waits ? inbox->limits.limit_bytes : inbox->limits.high_bytes;
     size_t count = waits ? inbox->limits.limit_count : inbox->limits.high_count;
     if (!inbox_over(inbox, bytes, count)) return false;

@@ -43,6 +43,7 @@ typedef struct {
     const char
         *folder; /* of the spill, which has it for itself; made when it is needed. NULL: no spill, but backpressure */
     size_t limit_bytes, memory_bytes; /* of the spill; 0: the default */
+    bool waits_first;                 /* over the mark the reader waits for the consumer, until inbox_lose_patience */
     const char *drop_oldest,
         *drop_newest; /* names of events, or prefixes with a '*' behind, separated by commas; NULL: none. */
 } InboxOverflow;      /* copied */
@@ -90,6 +91,10 @@ void inbox_waiting(Inbox *inbox, int change);
 
 /* Whether it is at its limit. Any thread. */
 bool inbox_full(const Inbox *inbox);
+
+/* An app that is slow for a moment only is better waited for than written to the disk: over its mark an inbox with a spill is under pressure
+ * first, like one without. Who has waited for long enough says so; until the inbox has been empty enough again, the spill takes what comes. */
+void inbox_lose_patience(Inbox *inbox);
 
 /* Whether the reader should stop. Remembered, so that `relieved` follows. Any thread. */
 bool inbox_pressure(Inbox *inbox);

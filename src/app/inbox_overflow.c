@@ -32,6 +32,7 @@ typedef struct {
 struct Overflow {
     Spill *spill; /* NULL: backpressure */
     size_t memory_bytes;
+    bool waits_first;
     Drop *drops;
     size_t drop_count;
     char *texts[2]; /* that the drops point into */
@@ -155,6 +156,8 @@ static Fate decide(Inbox *inbox, const Message *message)
     if (drop && drop->newest) return DROPPED;
     if (drop) drop_older(inbox, drop);
     if (!overflow->spill || (!atomic_load(&inbox->spilling) && !over_mark(inbox))) return TO_RING;
+    if (overflow_is_patient(inbox) && !inbox_over(inbox, inbox->limits.limit_bytes, inbox->limits.limit_count))
+        return TO_RING;
     if (drop) drop->spilled++;
     return TO_SPILL;
 }
@@ -360,6 +363,12 @@ bool overflow_spills(const Inbox *inbox)
     return inbox->overflow && inbox->overflow->spill && !atomic_load(&inbox->overflow->closed);
 }
 
+bool overflow_is_patient(const Inbox *inbox)
+{
+    if (!inbox->overflow->waits_first || atomic_load(&inbox->waiting) > 0) return false;
+    return !atomic_load(&inbox->spilling) && !atomic_load(&inbox->impatient);
+}
+
 /* Halfway between where the reader should stop and where the spill refuses. */
 bool overflow_full(const Inbox *inbox)
 {
@@ -437,6 +446,7 @@ bool inbox_set_overflow(Inbox *inbox, const InboxOverflow *policy)
     Overflow *overflow = calloc(1, sizeof *overflow);
     if (!overflow) return false;
     pthread_mutex_init(&overflow->refilling, NULL);
+    overflow->waits_first = policy->waits_first;
     overflow->memory_bytes = policy->memory_bytes ? policy->memory_bytes : SPILL_MEMORY_BYTES;
     bool set = set_drops(overflow, policy);
     if (set && policy->folder) {

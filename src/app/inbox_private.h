@@ -32,6 +32,7 @@ struct Inbox {
     atomic_int waiting;            /* requests in flight */
     atomic_bool pressed;           /* was reported as under pressure, relieved has not followed yet */
     atomic_bool spilling;          /* events go to the spill; written under the lock */
+    atomic_bool impatient;         /* the reader has waited long enough for the consumer */
     atomic_bool waits_for_lighter; /* the consumer reads back from the spill when the weight has sunk */
 };
 
@@ -54,6 +55,7 @@ bool overflow_push(Inbox *inbox, Message *const *messages, size_t count);
 int64_t overflow_refill(Inbox *inbox, InboxEpoch epoch, int64_t due_ms);
 void overflow_lighter(Inbox *inbox); /* the weight has sunk, and the consumer waits for that. Takes the lock */
 bool overflow_spills(const Inbox *inbox);
+bool overflow_is_patient(const Inbox *inbox); /* over the mark the consumer is waited for; the spill is not touched */
 bool overflow_pressure(Inbox *inbox, bool waits);
 bool overflow_full(const Inbox *inbox);
 void overflow_stats(const Inbox *inbox, InboxStats *out); /* with the lock held */

@@ -175,6 +175,7 @@ Host *host_new(Loop *loop, Log *log, const HostSink *sink)
     host->turn = (LoopTurn){.end = on_turn_end, .context = host};
     host->watch = (LoopTimer){.fire = host_watch, .context = host};
     host->limit = (LoopTimer){.fire = stop_limit, .context = host};
+    host->patience = (LoopTimer){.fire = host_out_of_patience, .context = host};
     host->finish = (LoopSoon){.run = finish, .context = host};
     host->answer = (LoopSoon){.run = host_answer_asked, .context = host};
     loop_on_turn_end(loop, &host->turn);
@@ -188,6 +189,7 @@ void host_free(Host *host)
     if (!host) return;
     (void)loop_timer_set(host->loop, &host->watch, HEAP_NEVER);
     (void)loop_timer_set(host->loop, &host->limit, HEAP_NEVER);
+    (void)loop_timer_set(host->loop, &host->patience, HEAP_NEVER);
     loop_not_soon(host->loop, &host->finish);
     loop_not_soon(host->loop, &host->answer);
     loop_off_turn_end(host->loop, &host->turn);

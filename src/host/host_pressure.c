@@ -25,6 +25,8 @@ static void set_pressing(HostApp *app, bool presses)
     app->progress_ms = loop_now_ms(host->loop);
     host->pressing += presses ? 1 : -1;
     log_print(host->log, LOG_DEBUG, app_name(app->app), presses ? "its inbox is full" : "its inbox has room again");
+    if (presses && host->patience.node.position == 0)
+        (void)loop_timer_set(host->loop, &host->patience, loop_now_ms(host->loop) + HOST_PATIENCE_MS);
     if (presses && host->pressing == 1) {
         host->stats.pauses++;
         host->paused_since_ms = loop_now_ms(host->loop);
@@ -32,6 +34,19 @@ static void set_pressing(HostApp *app, bool presses)
     } else if (!presses && host->pressing == 0) {
         host->stats.paused_ms += loop_now_ms(host->loop) - host->paused_since_ms;
         if (host->client) client_pause(host->client, false);
+    }
+}
+
+/* Those with a disk behind them go on there; the others press on. */
+void host_out_of_patience(void *context)
+{
+    Host *host = context;
+
+    for (int i = 0; i < host->app_count; i++) {
+        HostApp *app = host->apps[i];
+        if (!app->presses) continue;
+        inbox_lose_patience(app_inbox(app->app));
+        if (!inbox_pressure(app_inbox(app->app))) set_pressing(app, false);
     }
 }
 

@@ -10,7 +10,9 @@
 
 typedef struct Control Control;
 
-#define HOST_WATCH_MS 1000   /* how often apps with work are looked at, while there are any */
+#define HOST_WATCH_MS 1000 /* how often apps with work are looked at, while there are any */
+#define HOST_PATIENCE_MS \
+    20 /* an app whose inbox is full may hold up all for so long, before the disk takes what comes */
 #define HOST_STUCK_MS 5000   /* an app in which nothing ends for longer holds up nobody any more */
 #define HOST_REPEAT_MS 10000 /* between two lines about the same app */
 
@@ -90,7 +92,7 @@ struct Host {
     Buffer name;         /* of an event whose name has escapes */
     int64_t stop_ms;     /* the longest of the apps' limits */
     LoopTurn turn;
-    LoopTimer watch, limit;
+    LoopTimer watch, limit, patience;
     LoopSoon finish;
     const char *signal; /* that began the stop */
     int64_t signal_ms;  /* when */
@@ -109,7 +111,8 @@ void host_free_answers(HostAnswer *stock);
 /* host_pressure.c: inboxes that are full, handlers that do not return. */
 void host_pushed(void *context, int number); /* of router_flush */
 void host_relieved(HostApp *app);
-void host_watch(void *context); /* of the timer */
+void host_watch(void *context);           /* of the timer */
+void host_out_of_patience(void *context); /* of the timer */
 void host_arm_watch(Host *host);
 void host_release_all(Host *host);
 void host_stop_pressing(HostApp *app); /* it has no say any more */

@@ -475,9 +475,37 @@ static void many_that_are_dropped_in_a_row_hold_up_nothing(void **state)
     assert_int_equal(inbox_close_spill(f->inbox), 0);
 }
 
+static void the_consumer_is_waited_for_before_the_disk_is_used(void **state)
+{
+    Fixture *f = *state;
+    open_inbox(f, &(InboxOverflow){.folder = f->folder, .memory_bytes = 64u << 10, .waits_first = true});
+    for (int round = 0; round < 2; round++) {
+        int64_t seq = 0;
+        while (!inbox_pressure(f->inbox))
+            push(f, event("agent", seq++));
+        push(f, event("agent", seq++)); /* what has been read already */
+        assert_int_equal(stats_of(f).spilled, 0);
+        inbox_lose_patience(f->inbox);
+        assert_false(inbox_pressure(f->inbox));
+        for (int i = 0; i < 3; i++)
+            push(f, event("agent", seq++));
+        assert_int_equal(stats_of(f).spilled, 3);
+        expect_numbers(f, 0, seq);
+        expect_nothing(f);
+        assert_false(inbox_pressure(f->inbox)); /* from here on it is waited for again */
+    }
+    inbox_waiting(f->inbox, 1); /* its answer comes by the road that would be closed */
+    for (int64_t seq = 0; stats_of(f).spilled == 0; seq++) {
+        push(f, event("agent", seq));
+        assert_false(inbox_pressure(f->inbox));
+    }
+    inbox_waiting(f->inbox, -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(the_consumer_is_waited_for_before_the_disk_is_used, setup, teardown),
         cmocka_unit_test_setup_teardown(a_flood_comes_out_whole_and_in_order, setup, teardown),
         cmocka_unit_test_setup_teardown(a_batch_over_the_mark_is_parted_in_order, setup, teardown),
         cmocka_unit_test_setup_teardown(what_somebody_waits_for_overtakes, setup, teardown),
