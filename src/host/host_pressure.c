@@ -16,6 +16,20 @@
 
 /* --- backpressure ----------------------------------------------------------------------------------------------------------- */
 
+static uint64_t taken_by(const HostApp *app)
+{
+    InboxStats stats;
+
+    inbox_stats(app_inbox(app->app), &stats);
+    return stats.taken;
+}
+
+static void arm_patience(Host *host)
+{
+    if (host->patience.node.position == 0)
+        (void)loop_timer_set(host->loop, &host->patience, loop_now_ms(host->loop) + HOST_PATIENCE_MS);
+}
+
 static void set_pressing(HostApp *app, bool presses)
 {
     Host *host = app->host;
@@ -25,8 +39,9 @@ static void set_pressing(HostApp *app, bool presses)
     app->progress_ms = loop_now_ms(host->loop);
     host->pressing += presses ? 1 : -1;
     log_print(host->log, LOG_DEBUG, app_name(app->app), presses ? "its inbox is full" : "its inbox has room again");
-    if (presses && host->patience.node.position == 0)
-        (void)loop_timer_set(host->loop, &host->patience, loop_now_ms(host->loop) + HOST_PATIENCE_MS);
+    app->pressed_ms = app->progress_ms;
+    app->taken = taken_by(app);
+    if (presses) arm_patience(host);
     if (presses && host->pressing == 1) {
         host->stats.pauses++;
         host->paused_since_ms = loop_now_ms(host->loop);
@@ -37,6 +52,16 @@ static void set_pressing(HostApp *app, bool presses)
     }
 }
 
+/* Whether it is at it, and will have caught up in a moment. */
+static bool is_worth_waiting_for(HostApp *app)
+{
+    uint64_t taken = taken_by(app), before = app->taken;
+
+    app->taken = taken;
+    return taken - before >= HOST_PATIENCE_COUNT &&
+           loop_now_ms(app->host->loop) - app->pressed_ms < HOST_LONG_PATIENCE_MS;
+}
+
 /* Those with a disk behind them go on there; the others press on. */
 void host_out_of_patience(void *context)
 {
@@ -45,6 +70,10 @@ void host_out_of_patience(void *context)
     for (int i = 0; i < host->app_count; i++) {
         HostApp *app = host->apps[i];
         if (!app->presses) continue;
+        if (is_worth_waiting_for(app)) {
+            arm_patience(host);
+            continue;
+        }
         inbox_lose_patience(app_inbox(app->app));
         if (!inbox_pressure(app_inbox(app->app))) set_pressing(app, false);
     }

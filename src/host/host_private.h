@@ -11,8 +11,9 @@
 typedef struct Control Control;
 
 #define HOST_WATCH_MS 1000 /* how often apps with work are looked at, while there are any */
-#define HOST_PATIENCE_MS \
-    20 /* an app whose inbox is full may hold up all for so long, before the disk takes what comes */
+#define HOST_PATIENCE_MS 20      /* an app whose inbox is full may hold up all for so long, before the disk takes what comes; … */
+#define HOST_LONG_PATIENCE_MS 50 /* … for so long, while it takes so many messages in each of those times */
+#define HOST_PATIENCE_COUNT 400
 #define HOST_STUCK_MS 5000   /* an app in which nothing ends for longer holds up nobody any more */
 #define HOST_REPEAT_MS 10000 /* between two lines about the same app */
 
@@ -40,6 +41,8 @@ typedef struct {
     atomic_size_t outbox_bytes; /* of requests on the way to the I/O thread */
     atomic_bool awaited;        /* the I/O thread stands still until the app's has loaded or ended: it need not post */
     bool presses;               /* its inbox is over its mark: the link is paused */
+    int64_t pressed_ms;         /* since when */
+    uint64_t taken;             /* from its inbox, when that was last looked at */
     bool stuck;        /* it does not come back: its inbox may fill to the limit, then events are kept from it */
     bool waits;        /* while stuck: its handlers wait, none runs; it is back when its inbox has sunk */
     uint64_t withheld; /* events kept from it, those that the router still counts aside */
