@@ -119,6 +119,16 @@ class Status(HostCase):
         self.assertEqual((app["name"], app["generation"], app["errors"]), ("watch", 1, 0))
         self.assertGreaterEqual(app["inbox"]["pushed"], 21)
 
+    def test_of_a_long_path_the_file_is_what_is_seen(self):
+        folder = self.folder / ("long" * 10) / "apps"
+        folder.mkdir(parents=True)
+        self.stop(self.host)
+        self.app = self.write(folder / "named.lua", APP)
+        self.host = self.start("run", self.app)
+        self.lines_until(self.host.stderr, "named: ready")
+        labels = [handler["label"] for handler in self.status()["apps"][0]["handlers"]]
+        self.assertEqual(labels[0], "burst (apps/named.lua:2)")
+
     def test_people_get_words(self):
         code, out, err = self.gatehouse("status")
         self.assertEqual((code, err), (0, ""))
