@@ -107,6 +107,13 @@ class Screen:
     def type(self, text):
         os.write(self.master, text.encode())
 
+    def until_edited(self):
+        """The prompt is there a moment before the editor has the keys; until then ctrl-C is a signal."""
+        limit = time.monotonic() + LIMIT_S
+        while termios.tcgetattr(self.slave)[3] & termios.ISIG:
+            self.case.assertLess(time.monotonic(), limit, "the editor never had the keys")
+            time.sleep(0.001)
+
     def ended(self):
         status = self.process.wait(timeout=LIMIT_S)
         self._read()
@@ -267,6 +274,7 @@ class Repl(Case):
         screen.until("watch> ")
         screen.type("f(\n")
         screen.until("watch>> ")
+        screen.until_edited()
         screen.type("half\x03")
         screen.until(r"\^C\r\n.*watch> ")
         screen.type("whole\n")

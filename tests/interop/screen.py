@@ -14,6 +14,7 @@ import time
 from children import END_S, Failure
 
 ROWS, COLUMNS = 40, 150
+LOCAL_FLAGS = 3  # of what tcgetattr returns
 
 
 class Screen:
@@ -45,7 +46,7 @@ class Screen:
         """What was shown up to the end of the pattern; the rest is kept for the next time."""
         deadline = time.monotonic() + timeout_s
         while not (found := re.search(pattern, self.text, re.DOTALL)):
-            if not self._read() and time.monotonic() > deadline:
+            if not self._read() and (time.monotonic() > deadline or self._process.poll() is not None):
                 raise Failure(f"expected of {self.name} within {timeout_s} s: {pattern!r}; it shows {self.text!r}")
         seen, self.text = self.text[: found.end()], self.text[found.end() :]
         return seen
@@ -64,6 +65,10 @@ class Screen:
             return self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             raise Failure(f"expected {self.name} to end within {timeout_s} s, but it runs on") from None
+
+    def is_edited(self):
+        """Whether a line editor takes the keys, ctrl-C too."""
+        return not termios.tcgetattr(self._slave)[LOCAL_FLAGS] & termios.ISIG
 
     def is_given_back(self):
         """Whether the terminal is as it was before."""

@@ -1,5 +1,6 @@
 -- Keeps a number and what follows from it, and changes all of it together, many times a second. test_kill_saves.py kills the host
--- meanwhile, and reads the number from the file by its mark. test_kill_reloads.py reloads it meanwhile: then, a generation in four does not load.
+-- meanwhile, and reads the number from the file by its mark. test_kill_reloads.py reloads it meanwhile:
+-- then, a generation in four does not load.
 local size = assert(({ small = 64, medium = 1 << 18, large = 1 << 23 })[gw.app.name])
 
 local function fill(n) return ("%08d"):format(n % 100000000):rep(size // 8) end
