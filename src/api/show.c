@@ -8,6 +8,10 @@ static bool show_table(lua_State *L, int index, Buffer *out)
 {
     Buffer problem = buffer_with_headroom(0);
 
+    if (state_is(L, index)) { /* of gw.state its content */
+        state_push_table(L, index);
+        lua_replace(L, index);
+    }
     if (!lua_istable(L, index)) return false;
     if (luaL_getmetafield(L, index, "__tostring") != LUA_TNIL) {
         lua_pop(L, 1);

@@ -100,6 +100,19 @@ static State *push_state(lua_State *L)
     return lua_touserdata(L, -1);
 }
 
+bool state_is(lua_State *L, int index)
+{
+    index = lua_absindex(L, index);
+    bool is = push_state(L) && lua_rawequal(L, index, -1);
+    lua_pop(L, 1);
+    return is;
+}
+
+void state_push_table(lua_State *L, int index)
+{
+    push_table(L, index);
+}
+
 /* --- what can be carried ------------------------------------------------------------------------------------------ */
 
 /* Moves the sentence out of the buffer, so that none is lost when an error is raised. Returns `fine`. */

@@ -32,9 +32,12 @@ bool sandbox_allows_file(lua_State *L, const char *path);
 void gw_send_push(lua_State *L);
 void state_push(lua_State *L);
 void state_replace(lua_State *L, int index); /* gw.state = {…} */
-int state_on_migrate(lua_State *L);          /* gw.on_migrate */
-bool state_save(lua_State *L, Buffer *out);  /* AppBindings.save */
-void state_freeze(lua_State *L);             /* AppBindings.retire */
+bool state_is(lua_State *L, int index);      /* whether the value is gw.state */
+void state_push_table(lua_State *L,
+                      int index);   /* of gw.state at `index` its content; may wait and raise, as its first use does */
+int state_on_migrate(lua_State *L); /* gw.on_migrate */
+bool state_save(lua_State *L, Buffer *out); /* AppBindings.save */
+void state_freeze(lua_State *L);            /* AppBindings.retire */
 
 /* --- classes of userdata ------------------------------------------------------------------------------------------ */
 

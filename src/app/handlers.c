@@ -46,6 +46,18 @@ static Handler *handler_new(lua_State *L, Slice pattern, const HandlerOptions *o
     return handler;
 }
 
+#define SOURCE_BYTES 40 /* of a path in a label */
+
+/* Of a long path the end, from the begin of a folder's name on if there is one: the file's name is what one looks for. */
+static const char *path_end(const char *path)
+{
+    size_t size = strlen(path);
+
+    if (size <= SOURCE_BYTES) return path;
+    const char *end = path + size - SOURCE_BYTES, *slash = strchr(end, '/');
+    return slash ? slash + 1 : end;
+}
+
 /* `agent (watch.lua:12)` of the function at `index`; and whether it takes a second argument. */
 static void describe(lua_State *L, Handler *handler, int index)
 {
@@ -53,8 +65,8 @@ static void describe(lua_State *L, Handler *handler, int index)
     lua_pushvalue(L, index);
     lua_getinfo(L, ">Su", &info);
     handler->wants_event = info.nparams >= 2 || info.isvararg;
-    snprintf(handler->label, sizeof handler->label, "%.40s (%.40s:%d)", handler->pattern, info.short_src,
-             info.linedefined);
+    snprintf(handler->label, sizeof handler->label, "%.40s (%.*s:%d)", handler->pattern, SOURCE_BYTES,
+             path_end(info.short_src), info.linedefined);
 }
 
 static void refer(lua_State *L, Handler *handler, int index, int key_index)

@@ -217,6 +217,7 @@ static bool open_editor(LineEditor *self)
     (void)edit.el_set(self->editor, EL_BIND, "^C", "gatehouse-abandon", NULL);
     (void)edit.el_set(self->editor, EL_BIND, "^R", "em-inc-search-prev", NULL);
     (void)edit.el_set(self->editor, EL_SETTY, "-d", "-isig", NULL);
+    (void)edit.el_set(self->editor, EL_SIGNAL, 1); /* one that ends the process gives the terminal back before */
     open_history(self);
     return true;
 }

@@ -166,9 +166,9 @@ const Command command_repl = {
     .arguments = "APP",
     .summary = "Type Lua into an app of the running host",
     .details =
-        "What is typed runs between two events, in the app's state; an expression prints its values. A chunk may\n"
-        "have several lines. The tab key completes names. Without a terminal the lines come from stdin, and the\n"
-        "exit status is 1 if one of them raised.\n",
+        "What is typed runs between two events, in the app's state; an expression prints its values. What the code\n"
+        "itself prints goes to the log of the host. A chunk may have several lines. The tab key completes names.\n"
+        "Without a terminal the lines come from stdin, and the exit status is 1 if one of them raised.\n",
     .shared = &control_options,
     .run = repl_main,
 };

@@ -101,6 +101,12 @@ static bool is_there(Slice value)
     return value.size > 0 && json_type(value) != JSON_NULL;
 }
 
+/* "1 gap", "2 gaps". */
+static void append_count(Buffer *out, int64_t count, const char *word)
+{
+    buffer_append_format(out, "%" PRId64 " %s%s", count, word, count == 1 ? "" : "s");
+}
+
 /* ", 3 lost" for a number that is not 0. */
 static void append_unless_0(Buffer *out, Slice object, const char *key, const char *word)
 {
@@ -118,7 +124,7 @@ void view_host(Buffer *out, Slice status, bool colour)
     append_title(out, "host", colour);
     bool runs = slice_is(json_plain_string(json_find(host, "state")), "running");
     append_styled(out, runs ? TABLE_GOOD : TABLE_WARN, colour, json_find(host, "state"));
-    buffer_append_format(out, " for %s: process %" PRId64 ", gatehouse ",
+    buffer_append_format(out, " for %s: process %" PRId64 "\n            gatehouse ",
                          view_duration(view_int(host, "uptime_ms", 0), up), view_int(host, "pid", 0));
     append_text(out, json_find(host, "version"));
     buffer_append_format(out, ", %s of CPU time, %s\n", view_duration(view_int(host, "cpu_ms", 0), cpu),
@@ -191,13 +197,16 @@ void view_connection(Buffer *out, Slice status, bool colour)
     } else {
         buffer_append_text(out, "            no connection");
     }
-    buffer_append_format(out, ", %" PRId64 " reconnects, %" PRId64 " gaps", view_int(connection, "reconnects", 0),
-                         view_int(connection, "gaps", 0));
+    buffer_append_text(out, ", ");
+    append_count(out, view_int(connection, "reconnects", 0), "reconnect");
+    buffer_append_text(out, ", ");
+    append_count(out, view_int(connection, "gaps", 0), "gap");
     append_unless_0(out, connection, "missed_events", "events missed in them");
-    buffer_append_format(out, "\n            %" PRId64 " requests, %" PRId64 " in flight, %" PRId64 " waiting",
-                         view_int(requests, "made", 0), view_int(requests, "in_flight", 0),
+    buffer_append_text(out, "\n            ");
+    append_count(out, view_int(requests, "made", 0), "request");
+    buffer_append_format(out, ", %" PRId64 " in flight, %" PRId64 " waiting", view_int(requests, "in_flight", 0),
                          view_int(requests, "waiting", 0));
-    append_unless_0(out, requests, "errors", "errors");
+    append_unless_0(out, requests, "errors", "answered with an error");
     append_unless_0(out, requests, "timeouts", "timeouts");
     append_unless_0(out, requests, "disconnected", "ended by a disconnect");
     append_unless_0(out, requests, "refused", "refused");
@@ -247,7 +256,7 @@ static void view_handlers(Buffer *out, Slice handlers, bool colour)
         table_add(&table, TABLE_BAD, slice_of(json_is_true(json_find(handler, "off")) ? "off" : ""));
         any = true;
     }
-    if (any) table_write(&table, "    ", colour, out);
+    if (any) table_write(&table, 4, colour, out);
     table_free(&table);
 }
 
@@ -298,7 +307,8 @@ static void view_troubles(Buffer *out, Slice app, bool colour)
             out, "    it does not keep up: %" PRId64 " messages wait beyond the inbox, on the disk as a rule\n",
             view_int(json_find(app, "inbox"), "spilled", 0));
     if (view_int(reloads, "done", 0) + view_int(reloads, "failed", 0) > 0) {
-        buffer_append_format(out, "    %" PRId64 " reloads", view_int(reloads, "done", 0));
+        buffer_append_text(out, "    ");
+        append_count(out, view_int(reloads, "done", 0), "reload");
         append_unless_0(out, reloads, "failed", "failed");
         append_unless_0(out, reloads, "rollbacks", "rolled back");
         buffer_append_char(out, '\n');
@@ -326,15 +336,16 @@ static void view_app(Buffer *out, Slice app, bool colour)
     }
     buffer_append_text(out, ", from ");
     append_text(out, json_find(app, "path"));
-    buffer_append_format(
-        out,
-        "\n    %" PRId64 " calls, %s%" PRId64 " errors%s, %s of CPU time, %s of %s memory\n    inbox: %" PRId64
-        " (%s)\n",
-        view_int(app, "handled", 0), colour && view_int(app, "errors", 0) > 0 ? table_style(TABLE_BAD) : "",
-        view_int(app, "errors", 0), colour && view_int(app, "errors", 0) > 0 ? TABLE_END : "",
-        view_duration(view_int(app, "cpu_ms", 0), cpu), view_size(view_int(memory, "used_bytes", 0), used),
-        view_size(view_int(memory, "limit_bytes", 0), limit), view_int(inbox, "count", 0),
-        view_size(view_int(inbox, "bytes", 0), bytes));
+    bool failed = colour && view_int(app, "errors", 0) > 0;
+    buffer_append_text(out, "\n    ");
+    append_count(out, view_int(app, "handled", 0), "call");
+    buffer_append_format(out, ", %s", failed ? table_style(TABLE_BAD) : "");
+    append_count(out, view_int(app, "errors", 0), "error");
+    buffer_append_format(out, "%s, %s of CPU time, %s of %s memory\n    inbox: %" PRId64 " (%s)\n",
+                         failed ? TABLE_END : "", view_duration(view_int(app, "cpu_ms", 0), cpu),
+                         view_size(view_int(memory, "used_bytes", 0), used),
+                         view_size(view_int(memory, "limit_bytes", 0), limit), view_int(inbox, "count", 0),
+                         view_size(view_int(inbox, "bytes", 0), bytes));
     view_troubles(out, app, colour);
     view_handlers(out, json_find(app, "handlers"), colour);
 }

@@ -6,7 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define GAP "  "
+#define GAP_COLUMNS 2
 
 const char *table_style(TableStyle style)
 {
@@ -70,7 +70,7 @@ static void pad(Buffer *out, size_t count)
     }
 }
 
-void table_write(const Table *table, const char *indent, bool colour, Buffer *out)
+void table_write(const Table *table, size_t indent, bool colour, Buffer *out)
 {
     size_t columns = strlen(table->align), widths[TABLE_COLUMNS] = {0}, column = 0;
     Slice rest = buffer_slice(&table->cells), text;
@@ -81,19 +81,21 @@ void table_write(const Table *table, const char *indent, bool colour, Buffer *ou
         if (width > widths[column]) widths[column] = width;
     }
     rest = buffer_slice(&table->cells);
+    size_t blanks = 0; /* before the next text; none are left at the end of a line */
     for (column = 0; next_cell(&rest, &style, &text); column = (column + 1) % columns) {
         size_t space = widths[column] - width_of(text);
-        bool last = column + 1 == columns;
-        if (last && text.size == 0) {
-            buffer_append_char(out, '\n');
-            continue;
+        bool right = table->align[column] == 'r', styled = colour && style != TABLE_PLAIN;
+        blanks += (column == 0 ? indent : GAP_COLUMNS) + (right ? space : 0);
+        if (text.size > 0) {
+            pad(out, blanks);
+            blanks = 0;
+            if (styled) buffer_append_text(out, table_style(style));
+            buffer_append_slice(out, text);
+            if (styled) buffer_append_text(out, TABLE_END);
         }
-        buffer_append_text(out, column == 0 ? indent : GAP);
-        if (table->align[column] == 'r') pad(out, space);
-        if (colour && style != TABLE_PLAIN) buffer_append_text(out, table_style(style));
-        buffer_append_slice(out, text);
-        if (colour && style != TABLE_PLAIN) buffer_append_text(out, TABLE_END);
-        if (table->align[column] == 'l' && !last) pad(out, space);
-        if (last) buffer_append_char(out, '\n');
+        if (!right) blanks += space;
+        if (column + 1 < columns) continue;
+        buffer_append_char(out, '\n');
+        blanks = 0;
     }
 }

@@ -18,8 +18,8 @@ void table_free(Table *table);
 /* The next cell, from left to right and top to bottom. */
 void table_add(Table *table, TableStyle style, Slice text);
 void table_add_format(Table *table, TableStyle style, const char *format, ...) __attribute__((format(printf, 3, 4)));
-/* Appends the rows, each behind `indent`. */
-void table_write(const Table *table, const char *indent, bool colour, Buffer *out);
+/* Appends the rows, each behind `indent` blanks. */
+void table_write(const Table *table, size_t indent, bool colour, Buffer *out);
 
 /* The escape sequence that begins a style, "" for TABLE_PLAIN; TABLE_END ends all of them. */
 const char *table_style(TableStyle style);

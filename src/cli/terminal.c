@@ -69,3 +69,10 @@ void terminal_give_back(Terminal *terminal)
     tell(LEAVE, sizeof LEAVE - 1);
     (void)tcsetattr(STDIN_FILENO, TCSANOW, &terminal->before);
 }
+
+bool terminal_suspend(Terminal *terminal)
+{
+    terminal_give_back(terminal);
+    (void)raise(SIGSTOP); /* SIGTSTP itself is blocked where it is watched */
+    return terminal_take(terminal);
+}

@@ -21,5 +21,7 @@ typedef struct {
 /* Keys come one by one and unseen, and the screen is another one, until terminal_give_back. False if stdin or stdout is no terminal. */
 bool terminal_take(Terminal *terminal);
 void terminal_give_back(Terminal *terminal); /* also when it was not taken */
+/* Gives it back, stops the process as ctrl-Z does, and takes it again when the process goes on. False if it cannot be taken any more. */
+bool terminal_suspend(Terminal *terminal);
 
 #endif

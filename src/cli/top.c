@@ -183,7 +183,7 @@ static void write_table(Top *top, bool colour, Buffer *out)
     for (size_t i = 0; i < top->row_count; i++) {
         add_row(&table, &top->rows[i]);
     }
-    table_write(&table, "", colour, out);
+    table_write(&table, 0, colour, out);
     table_free(&table);
 }
 
@@ -291,6 +291,12 @@ static Wish read_keys(Top *top)
     return wish;
 }
 
+static Wish obey(Top *top, int signal)
+{
+    if (signal == SIGTSTP) return terminal_suspend(&top->terminal) ? REFRESH : QUIT;
+    return signal == SIGWINCH ? REFRESH : QUIT;
+}
+
 /* Until the next screen is due. */
 static Wish wait_for_wish(Top *top, int64_t due_ms)
 {
@@ -302,7 +308,7 @@ static Wish wait_for_wish(Top *top, int64_t due_ms)
         switch (control_client_read(&top->client, (int)left_ms, &line)) {
         case CONTROL_LINE: break; /* nothing was asked */
         case CONTROL_SILENT: return REFRESH;
-        case CONTROL_INTERRUPTED: return terminal_next_signal(top->client.signal_fd) == SIGWINCH ? REFRESH : QUIT;
+        case CONTROL_INTERRUPTED: return obey(top, terminal_next_signal(top->client.signal_fd));
         case CONTROL_DEAF:
         case CONTROL_GONE: return REFRESH; /* asking tells */
         case CONTROL_INPUT: {
@@ -316,20 +322,21 @@ static Wish wait_for_wish(Top *top, int64_t due_ms)
 /* Returns CLI_OK when the user has seen enough. */
 static int watch(Top *top)
 {
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGWINCH};
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGWINCH, SIGTSTP};
     ControlClient *client = &top->client;
     Slice status;
     Wish wish = GO_ON;
     bool answered = true, shown = true;
     int signal = 0;
 
-    client->signal_fd = terminal_watch_signals(signals, 4);
+    client->signal_fd = terminal_watch_signals(signals, sizeof signals / sizeof *signals);
     client->input_fd = STDIN_FILENO;
     while (wish != QUIT && shown) {
         Buffer request = control_client_request(client, "status"), out = {0};
         answered = control_client_ask(client, &request, &status);
         if (!answered) signal = client->signal_fd >= 0 ? terminal_next_signal(client->signal_fd) : 0;
-        if (!answered && signal == SIGWINCH) continue; /* the answer that comes later is passed over */
+        /* The answer that comes later is passed over. */
+        if (!answered && (signal == SIGWINCH || signal == SIGTSTP) && obey(top, signal) == REFRESH) continue;
         if (!answered) break;
         write_screen(top, status, colours(), &out);
         shown = show(top, buffer_slice(&out));

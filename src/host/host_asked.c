@@ -10,7 +10,7 @@ struct HostAsked {
     void *context;
     size_t parts; /* that are still expected; one more until host_asked_ready */
     bool ok;
-    Buffer text;
+    Buffer text, failures;
 };
 
 HostAsked *host_asked_new(Host *host, HostDone *done, void *context)
@@ -32,11 +32,16 @@ static void take_part(HostAsked *asked)
     if (--asked->parts == 0) loop_soon(asked->host->loop, &asked->host->answer);
 }
 
+static void append_lines(Buffer *out, Slice text)
+{
+    if (buffer_size(out) > 0 && text.size > 0) buffer_append_char(out, '\n');
+    buffer_append_slice(out, text);
+}
+
 void host_asked_part(HostAsked *asked, bool ok, Slice text)
 {
     asked->ok = asked->ok && ok;
-    if (buffer_size(&asked->text) > 0 && text.size > 0) buffer_append_char(&asked->text, '\n');
-    buffer_append_slice(&asked->text, text);
+    append_lines(ok ? &asked->text : &asked->failures, text);
     take_part(asked);
 }
 
@@ -48,6 +53,7 @@ void host_asked_ready(HostAsked *asked)
 static void asked_free(HostAsked *asked)
 {
     buffer_free(&asked->text);
+    buffer_free(&asked->failures);
     free(asked);
 }
 
@@ -69,7 +75,9 @@ void host_answer_asked(void *context)
     }
     for (HostAsked *next; due; due = next) {
         next = due->next;
-        if (due->done) due->done(due->context, due->ok, buffer_slice(&due->text));
+        /* What failed comes first: it is what one reads. */
+        append_lines(&due->failures, buffer_slice(&due->text));
+        if (due->done) due->done(due->context, due->ok, buffer_slice(&due->failures));
         asked_free(due);
     }
 }

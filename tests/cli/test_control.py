@@ -119,6 +119,16 @@ class Status(HostCase):
         self.assertEqual((app["name"], app["generation"], app["errors"]), ("watch", 1, 0))
         self.assertGreaterEqual(app["inbox"]["pushed"], 21)
 
+    def test_of_a_long_path_the_file_is_what_is_seen(self):
+        folder = self.folder / ("long" * 10) / "apps"
+        folder.mkdir(parents=True)
+        self.stop(self.host)
+        self.app = self.write(folder / "named.lua", APP)
+        self.host = self.start("run", self.app)
+        self.lines_until(self.host.stderr, "named: ready")
+        labels = [handler["label"] for handler in self.status()["apps"][0]["handlers"]]
+        self.assertEqual(labels[0], "burst (apps/named.lua:2)")
+
     def test_people_get_words(self):
         code, out, err = self.gatehouse("status")
         self.assertEqual((code, err), (0, ""))
@@ -374,10 +384,18 @@ class Work(HostCase):
         app, = self.status()["apps"]
         self.assertEqual((app["generation"], app["reloads"]["done"], app["reloads"]["failed"]), (2, 1, 1))
         self.assertIn("boom", app["reloads"]["last_error"])
-        self.assertRegex(self.gatehouse("status")[1], r"1 reloads, 1 failed\n    last reload: .*watch.lua:\d+: boom\n")
+        self.assertRegex(self.gatehouse("status")[1], r"1 reload, 1 failed\n    last reload: .*watch.lua:\d+: boom\n")
         self.app.write_text(APP)
         self.assertEqual(self.gatehouse("reload")[:2], (0, "watch: generation 4 took over from 2\n"))
         self.assertIsNone(self.status()["apps"][0]["reloads"]["last_error"])
+
+    def test_of_several_apps_the_one_that_failed_is_told_first(self):
+        self.stop(self.host)
+        self.host = self.run_host(self.write("other.lua", APP))
+        self.app.write_text(APP + 'error("boom")\n')
+        code, out, err = self.gatehouse("reload")
+        self.assertEqual((code, out), (1, ""))
+        self.assertRegex(err, r"^gatehouse reload: watch: it was not reloaded.*boom\n(.*\n)+    other: generation 2 took over from 1\n$")
 
     def test_code_runs_in_the_app(self):
         self.assertEqual(self.gatehouse("eval", "watch", 'log.info("from outside", { sum = #gw.app.name + 37 })')[::2], (0, ""))
@@ -389,7 +407,7 @@ class Work(HostCase):
     def test_values_are_shown_as_a_repl_does(self):
         for code, shown in (("1 + 1", "2\n"), ("'a\tb', nil, 1.0", "a\tb\tnil\t1.0\n"), ("{ 1, { x = 'y' } }", '[1,{"x":"y"}]\n'), ("local x = 1", ""),
                             ("setmetatable({}, { __tostring = function() return 'me' end })", "me\n"), ("return 'ü'", "ü\n"),
-                            ("gw.app.name", "watch\n")):
+                            ("gw.app.name", "watch\n"), ("gw.state", "{}\n"), ("gw.state.seen = { 1, 2 }", ""), ("gw.state", '{"seen":[1,2]}\n')):
             self.assertEqual(self.gatehouse("eval", "watch", code), (0, shown, ""))
         self.assertRegex(self.gatehouse("eval", "watch", "{ print }, print")[1], r"^table: 0x\w+\tfunction: .*\n$")
         self.assertEqual(self.gatehouse("eval", "watch", "setmetatable({}, { __tostring = function() error('no') end })")[0], 1)

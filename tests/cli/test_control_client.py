@@ -107,6 +107,13 @@ class Screen:
     def type(self, text):
         os.write(self.master, text.encode())
 
+    def until_edited(self):
+        """The prompt is there a moment before the editor has the keys; until then ctrl-C is a signal."""
+        limit = time.monotonic() + LIMIT_S
+        while termios.tcgetattr(self.slave)[3] & termios.ISIG:
+            self.case.assertLess(time.monotonic(), limit, "the editor never had the keys")
+            time.sleep(0.001)
+
     def ended(self):
         status = self.process.wait(timeout=LIMIT_S)
         self._read()
@@ -138,11 +145,12 @@ class Shown(Case):
         FakeHost(self, lambda request: STATUS)
         code, out, err = self.gatehouse("status")
         self.assertEqual((code, err), (0, ""))
-        self.assertRegex(out, r"host +running for 1 h 2 min: process 7, gatehouse 9.9.9, 1.5 s of CPU time, 8.0 MiB")
+        self.assertRegex(out, r"host +running for 1 h 2 min: process 7\n +gatehouse 9.9.9, 1.5 s of CPU time, 8.0 MiB")
         self.assertRegex(out, r"12 received, 2 of them for no app, 3 kept from apps that were stuck; reading has waited .* 2 times, 1.5 s altogether; 4 log")
-        self.assertRegex(out, r"last tick 10 ms ago \(due every 30.0 s\), 1 reconnects, 2 gaps, 5 events missed in them")
+        self.assertRegex(out, r"last tick 10 ms ago \(due every 30.0 s\), 1 reconnect, 2 gaps, 5 events missed in them")
         self.assertRegex(out, r"(?m)^alpha  generation 3 since 2026-11-2\d \d\d:\d\d:\d\d, from apps/alpha")
         self.assertRegex(out, r"generation 2 finishes what it had begun")
+        self.assertNotRegex(out, r"(?m) +$")
         self.assertRegex(out, r"2 reloads, 1 failed\n    last reload: x.lua:1: boom\S*\n")
         self.assertRegex(out, r"handler +calls +errors +skipped +queued +p50 +p95 +p99 +max")
         self.assertRegex(out, r"agent \(x.lua:3\)\S* +5 +1 +2 +0 +12 us +1.5 ms +2.5 s +9.0 s +off")
@@ -266,6 +274,7 @@ class Repl(Case):
         screen.until("watch> ")
         screen.type("f(\n")
         screen.until("watch>> ")
+        screen.until_edited()
         screen.type("half\x03")
         screen.until(r"\^C\r\n.*watch> ")
         screen.type("whole\n")
@@ -316,6 +325,17 @@ class Repl(Case):
         self.assertEqual(stat.S_IMODE((self.folder / "state" / "repl.history").stat().st_mode), 0o600)
         self.assertEqual(self.codes()[-1], "first = 1")
 
+    def test_signal_that_ends_it_gives_the_terminal_back(self):
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            screen = Screen(self, "repl", "watch")
+            screen.until("watch> ")
+            screen.type("half")
+            screen.until("half")
+            self.assertFalse(screen.restored())
+            screen.process.send_signal(number)
+            self.assertEqual(screen.ended(), -number)
+            self.assertTrue(screen.restored())
+
     def test_text_beyond_ascii(self):
         screen = Screen(self, "repl", "watch", environment={"LC_ALL": "C"})
         screen.until("watch> ")
@@ -358,6 +378,20 @@ class Top(Case):
         screen.type("q")
         self.assertEqual(screen.ended(), 0)
         self.assertIn("\x1b[?25h\x1b[?1049l", screen.text)
+        self.assertTrue(screen.restored())
+
+    def test_ctrl_z_gives_the_terminal_back_until_it_goes_on(self):
+        screen = Screen(self, "top", rows=40, columns=150)
+        self.order(screen)
+        screen.type("\x1a")
+        screen.until(r"\x1b\[\?25h\x1b\[\?1049l")
+        self.assertTrue(os.WIFSTOPPED(os.waitpid(screen.process.pid, os.WUNTRACED)[1]))
+        self.assertTrue(screen.restored())
+        screen.process.send_signal(signal.SIGCONT)
+        screen.until(r"\x1b\[\?1049h")
+        self.order(screen)
+        screen.type("q")
+        self.assertEqual(screen.ended(), 0)
         self.assertTrue(screen.restored())
 
     def test_it_refreshes_by_itself(self):

@@ -3,6 +3,7 @@
 import collections
 import json
 import os
+import shutil
 import signal
 
 from children import MARK, Child, Failure
@@ -61,15 +62,21 @@ class Machine:
             raise Failure(f"call {method} ended with {answer.status}: {answer.err}")
         return json.loads(answer.out)
 
-    def run(self, app, config=None):
-        """Runs one of the apps of this folder, optionally with a section of configuration of its own (Lua text)."""
-        options = ["--log-format", "json"]
+    def run(self, app, config=None, copied=False, options=()):
+        """Runs one of the apps of this folder, optionally with a section of configuration of its own (Lua text).
+
+        What is run is a copy in the machine's folder if it is to be edited.
+        """
+        script = os.path.join(APPS, app + ".lua")
+        options = [*options, "--log-format", "json"]
+        if copied:
+            script = shutil.copy(script, self.folder)
         if config:
             path = os.path.join(self.folder, f"{app}.config.lua")
             with open(path, "w") as file:
                 file.write(f"return {{ apps = {{ {app} = {{ config = {config} }} }} }}\n")
             options += ["--config", path]
-        return self.start("run", *options, os.path.join(APPS, app + ".lua"), kind=Run)
+        return self.start("run", *options, script, kind=Run)
 
     def end(self):
         for child in self._started:

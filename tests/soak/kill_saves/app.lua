@@ -1,5 +1,6 @@
 -- Keeps a number and what follows from it, and changes all of it together, many times a second. test_kill_saves.py kills the host
--- meanwhile, and reads the number from the file by its mark.
+-- meanwhile, and reads the number from the file by its mark. test_kill_reloads.py reloads it meanwhile:
+-- then, a generation in four does not load.
 local size = assert(({ small = 64, medium = 1 << 18, large = 1 << 23 })[gw.app.name])
 
 local function fill(n) return ("%08d"):format(n % 100000000):rep(size // 8) end
@@ -12,6 +13,7 @@ if n > 0 then
   assert(#gw.state.copies == 100 and gw.state.copies.first == gw.state.copies[1])
 end
 print("restored", n)
+if gw.app.generation > 1 and math.random(4) == 1 then error("this one does not load") end
 
 local function change()
   n = n + 1
