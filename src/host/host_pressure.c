@@ -52,14 +52,15 @@ static void set_pressing(HostApp *app, bool presses)
     }
 }
 
-/* Whether it is at it, and will have caught up in a moment. */
+/* Whether it has not been waited for yet, or is at it, and will have caught up in a moment. */
 static bool is_worth_waiting_for(HostApp *app)
 {
-    uint64_t taken = taken_by(app), before = app->taken;
+    int64_t waited_ms = loop_now_ms(app->host->loop) - app->pressed_ms;
+    uint64_t before = app->taken;
 
-    app->taken = taken;
-    return taken - before >= HOST_PATIENCE_COUNT &&
-           loop_now_ms(app->host->loop) - app->pressed_ms < HOST_LONG_PATIENCE_MS;
+    if (waited_ms < HOST_PATIENCE_MS) return true;
+    app->taken = taken_by(app);
+    return app->taken - before >= HOST_PATIENCE_COUNT && waited_ms < HOST_LONG_PATIENCE_MS;
 }
 
 /* Those with a disk behind them go on there; the others press on. */
