@@ -266,8 +266,9 @@ static Generation *take_ended(App *app)
 static void give_up_load(App *app, int64_t now_ms)
 {
     Generation *incoming = app->incoming;
-    if (!incoming || incoming->waits_for_turn || now_ms < incoming->load_due_ms) return;
+    if (!incoming || now_ms < incoming->load_due_ms) return;
     call_off(app);
+    takeover_attempted(incoming); /* so that --watch does not try the same again */
     app->incoming = NULL;
     app->failed_reloads++;
     app->result = (AppReloaded){.outcome = RELOADED_FAILED,
@@ -372,7 +373,7 @@ void app_status(App *app, int64_t now_ms, AppStatus *out)
     if (current) {
         out->generation = current->number;
         out->stands = current->paused;
-        out->loaded_ms = current->loaded_ms;
+        out->loaded_ms = atomic_load(&current->loaded_ms);
         out->memory_bytes = atomic_load(&current->memory.used_bytes);
         out->memory_limit_bytes = current->memory.limit_bytes;
         out->cpu_ms = cpu_ms(current);
@@ -443,10 +444,20 @@ static bool free_generations(App *app)
     return all;
 }
 
+/* The first one's main chunk has not come to its end: nobody knows when it will. */
+static bool still_loads(App *app)
+{
+    Generation *first = app->current;
+    pthread_mutex_lock(&first->lock);
+    bool loads = first->state == GENERATION_LOADING;
+    pthread_mutex_unlock(&first->lock);
+    return loads;
+}
+
 bool app_free(App *app)
 {
     if (!app) return true;
-    if (app->current && (!app->started || app->config.dry_run) && !app->gave_up) {
+    if (app->current && (!app->started || app->config.dry_run) && !app->gave_up && !still_loads(app)) {
         app->config.dry_run = true; /* it was loaded only */
         discard_first(app);
     }

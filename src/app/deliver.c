@@ -87,29 +87,35 @@ static void link_youngest(Generation *generation, Delivery *delivery)
     pthread_mutex_unlock(&generation->lock);
 }
 
-static void unlink(Generation *generation, Delivery *delivery, bool begins)
+/* False if it is to begin here, but another generation has it by now. */
+static bool unlink(Generation *generation, Delivery *delivery, bool begins)
 {
     pthread_mutex_lock(&generation->lock);
-    if (begins) mark_partial(delivery);
-    *(delivery->older ? &delivery->older->younger : &generation->oldest) = delivery->younger;
-    *(delivery->younger ? &delivery->younger->older : &generation->youngest) = delivery->older;
+    bool ours = !begins || !generation->condemned;
+    if (ours) {
+        if (begins) mark_partial(delivery);
+        *(delivery->older ? &delivery->older->younger : &generation->oldest) = delivery->younger;
+        *(delivery->younger ? &delivery->younger->older : &generation->youngest) = delivery->older;
+    }
     pthread_mutex_unlock(&generation->lock);
+    return ours;
 }
 
-/* `begins`: its handler is about to be called; otherwise it is dropped. */
+/* `begins`: its handler is about to be called, or would have been: NULL if that is for another generation to do. Otherwise it is
+ * dropped. */
 static Delivery *lane_pop(Generation *generation, Lane *lane, bool begins)
 {
     Delivery *delivery = lane->first;
+    if (!unlink(generation, delivery, begins)) return NULL;
     lane->first = delivery->next;
     lane->waiting--;
     atomic_fetch_sub_explicit(&lane->handler->waiting, 1, memory_order_relaxed);
-    unlink(generation, delivery, begins);
     return delivery;
 }
 
 static void delivery_free(Generation *generation, Delivery *delivery)
 {
-    inbox_release(app_inbox(generation->app), delivery->message->size_bytes);
+    if (delivery->charged) inbox_release(app_inbox(generation->app), delivery->message->size_bytes);
     luaL_unref(generation->L, LUA_REGISTRYINDEX, delivery->payload_ref);
     message_unref(delivery->message);
     handler_release(generation, delivery->handler);
@@ -154,6 +160,7 @@ static void enqueue(lua_State *L, Generation *generation, Lane *lane, const Deli
     *delivery = *what;
     delivery->handler = lane->handler;
     delivery->payload_ref = payload_ref;
+    delivery->charged = true;
     message_ref(delivery->message);
     inbox_charge(app_inbox(generation->app), delivery->message->size_bytes);
     if (!lane->first) lane->last = &lane->first;
@@ -284,37 +291,54 @@ static int start_waiting(lua_State *L)
     return 0;
 }
 
-/* What the lane has first, to its handler, or to nobody if that is off. */
-static void take_turn(Generation *generation, Lane *lane)
+static bool may_begin(const Generation *generation, const Lane *lane)
 {
-    Handler *handler = lane->handler;
-    Turn turn = {lane, lane_pop(generation, lane, true)};
-    Message *message = turn.delivery->message;
-    HandlerCall call = {.handler = handler, .message = message, .attempts = turn.delivery->attempts};
-    if (!handler->quarantine.off || !failures_skip(generation, &call)) {
-        message_unref(generation_busy_with(generation, message_ref(message)));
-        if (!generation_protect(generation, start_waiting, &turn, handler->label)) {
-            atomic_fetch_add(&generation->handled, 1);
-            letters_keep(generation, handler->label, message, NOT_CALLED, call.attempts + 1);
-        }
-        message_unref(generation_busy_with(generation, NULL));
-    }
-    delivery_free(generation, turn.delivery);
+    return lane->waiting && lane->running < lane->handler->options.concurrency && !generation_cut_short(generation);
 }
 
+static void begin_waiting(Generation *generation, Turn *turn)
+{
+    Handler *handler = turn->lane->handler;
+    Delivery *delivery = turn->delivery;
+    message_unref(generation_busy_with(generation, message_ref(delivery->message)));
+    if (!generation_protect(generation, start_waiting, turn, handler->label)) {
+        atomic_fetch_add(&generation->handled, 1);
+        letters_keep(generation, handler->label, delivery->message, NOT_CALLED, delivery->attempts + 1);
+    }
+    Message *handled = generation_busy_with(generation, NULL);
+    if (!handled) delivery->charged = false; /* it was taken away, with its weight */
+    message_unref(handled);
+}
+
+/* What the lane has first, to its handler, or to nobody if that is off. False if another generation has it by now. */
+static bool take_turn(Generation *generation, Lane *lane)
+{
+    Turn turn = {lane, lane_pop(generation, lane, true)};
+    if (!turn.delivery) return false;
+    HandlerCall call = {
+        .handler = lane->handler, .message = turn.delivery->message, .attempts = turn.delivery->attempts};
+    if (!lane->handler->quarantine.off || !failures_skip(generation, &call)) begin_waiting(generation, &turn);
+    delivery_free(generation, turn.delivery);
+    return true;
+}
+
+/* Stops at a border when somebody waits there; the rest of the lane is listed again. */
 void lanes_drain(Generation *generation)
 {
     Lane *lane = generation->draining_first;
     if (!lane) return;
     generation->draining_first = lane->next_draining;
-    Handler *handler = lane->handler;
-    if (handler->removed) lane_clear(generation, lane);
-    while (lane->waiting && lane->running < handler->options.concurrency && !generation_cut_short(generation)) {
-        take_turn(generation, lane);
-        if (handler->removed) lane_clear(generation, lane);
+    if (lane->handler->removed) lane_clear(generation, lane);
+    while (may_begin(generation, lane)) {
+        if (!take_turn(generation, lane)) break;
+        if (lane->handler->removed) lane_clear(generation, lane);
+        if (atomic_load_explicit(&generation->attention, memory_order_relaxed)) break;
     }
     lane->draining = false;
-    lane_forget(generation, lane);
+    if (may_begin(generation, lane))
+        list_for_draining(generation, lane);
+    else
+        lane_forget(generation, lane);
 }
 
 /* --- the event ---------------------------------------------------------------------------------------------------------------- */

@@ -88,6 +88,11 @@ static int show(lua_State *L)
     return 0;
 }
 
+void eval_dropped(Generation *generation, uint64_t token)
+{
+    tell(generation, token, false, slice_of("it did not come to an end: the generation that it ran in was replaced, or stopped"));
+}
+
 void eval_ended(Generation *generation, lua_State *from, uint64_t token, int results)
 {
     Buffer out = {0};

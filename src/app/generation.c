@@ -301,8 +301,9 @@ static void handle(Generation *generation, Message *message)
         takeover_forward(generation, message);
         break;
     }
+    if (!atomic_exchange(&generation->handling, NULL)) return; /* it was taken away, with its weight */
     inbox_release(app_inbox(generation->app), message->size_bytes);
-    message_unref(atomic_exchange(&generation->handling, NULL));
+    message_unref(message);
 }
 
 /* What comes from the generation beside it: none of it is in the app's inbox. */
@@ -313,7 +314,9 @@ static void handle_mail(Generation *generation, Message *message)
         if (generation_sent(generation, message)) generation_protect(generation, answer, message, "a response");
         break;
     case MESSAGE_CONNECTION: take_connection(generation, message); break;
-    case MESSAGE_LANE: handover_let_go(generation, generation->holds, message->token); break;
+    case MESSAGE_LANE:
+        if (generation->holds) handover_let_go(generation, generation->holds, message->token);
+        break;
     case MESSAGE_STOP: begin_stop(generation); break;
     case MESSAGE_EVENT:
     case MESSAGE_RETRY:
@@ -372,6 +375,24 @@ void generation_look_up(Generation *generation)
     inbox_wake(app_inbox(generation->app));
 }
 
+void generation_asks(Generation *generation, int change)
+{
+    pthread_mutex_lock(&generation->lock);
+    if (!generation->condemned) {
+        generation->asking += change;
+        inbox_waiting(app_inbox(generation->app), change);
+    }
+    pthread_mutex_unlock(&generation->lock);
+}
+
+void generation_asks_no_more(Generation *generation)
+{
+    pthread_mutex_lock(&generation->lock);
+    inbox_waiting(app_inbox(generation->app), -generation->asking);
+    generation->asking = 0;
+    pthread_mutex_unlock(&generation->lock);
+}
+
 void generation_post(Generation *generation, Message *message)
 {
     if (!inbox_push(generation->mail, &message, 1)) message_unref(message);
@@ -387,11 +408,27 @@ static void read_mail(Generation *generation, int64_t due_ms)
     if (inbox_waits(generation->mail)) atomic_store(&generation->attention, true);
 }
 
+static void set_left(Generation *generation, Handover *left)
+{
+    pthread_mutex_lock(&generation->lock); /* who takes over by force looks at it */
+    generation->left = left;
+    pthread_mutex_unlock(&generation->lock);
+}
+
+/* All that was left is through, or for another one to do. */
+static void drop_left(Generation *generation)
+{
+    Handover *left = generation->left;
+    set_left(generation, NULL);
+    if (left != generation->holds) handover_free(NULL, left);
+}
+
 static void let_all_go(Generation *generation)
 {
-    if (generation->holds) handover_let_all_go(generation, generation->holds);
-    handover_free(NULL, generation->holds);
+    Handover *holds = generation->holds;
     generation->holds = NULL;
+    if (holds) handover_let_all_go(generation, holds);
+    if (holds != generation->left) handover_free(NULL, holds);
 }
 
 /* At a border: mail, the end of the generation before, one that wants to follow. */
@@ -418,25 +455,31 @@ static bool take_batch(Generation *generation)
     return count < BATCH;
 }
 
-/* What the generation before has left, in front of all that is in the inbox. */
+/* What the generation before has left, in front of all that is in the inbox; up to a border at which somebody waits. */
 static void work_off(Generation *generation)
 {
-    Handover *left = generation->left;
-    if (!left) return;
-    generation->holds = left;
-    handover_hold(generation, left);
-    while (handover_deliver(generation, left) && !generation_cut_short(generation))
+    while (!atomic_load_explicit(&generation->attention, memory_order_relaxed) && !generation_cut_short(generation)) {
+        if (!handover_deliver(generation, generation->left)) {
+            drop_left(generation);
+            return;
+        }
         if (busy(generation)) run_what_is_ready(generation);
-    pthread_mutex_lock(&generation->lock);
-    generation->left = NULL;
-    pthread_mutex_unlock(&generation->lock);
+    }
+}
+
+static bool take_some(Generation *generation)
+{
+    if (!generation->left) return take_batch(generation);
+    work_off(generation);
+    return false;
 }
 
 static void run(Generation *generation)
 {
-    work_off(generation);
+    generation->holds = generation->left;
+    if (generation->holds) handover_hold(generation, generation->holds);
     while (!finished(generation) && !generation_replaced(generation)) {
-        bool all = take_batch(generation);
+        bool all = take_some(generation);
         if (heap_first(&generation->timers)) timers_fire(generation);
         run_what_is_ready(generation);
         keep_when_due(generation, all && !busy(generation));
@@ -455,7 +498,8 @@ static int retire_bindings(lua_State *L)
 
 static void retire(Generation *generation)
 {
-    handlers_clear(generation); /* what waited belongs to the next one */
+    drop_left(generation); /* the next one has it, and what waits for its handler */
+    handlers_clear(generation);
     timers_retire(generation);
     if (generation->config->bindings.retire) generation_protect(generation, retire_bindings, NULL, "freezing gw.state");
     handlers_announce(generation, false);
@@ -523,7 +567,7 @@ static void start(Generation *generation)
     json_write_member_string(&payload, "reason", generation->reason);
     buffer_append_text(&payload, "}");
     buffer_append_char(&payload, '\0');
-    generation->loaded_ms = generation_wall_ms();
+    atomic_store(&generation->loaded_ms, generation_wall_ms());
     handle_host_event(generation, "@start", payload.failed ? "" : buffer_slice(&payload).data);
     buffer_free(&payload);
 }
@@ -605,6 +649,7 @@ static void *generation_main(void *argument)
     else
         go_on(generation);
     generation->closing = true;
+    tasks_drop(generation);
     let_all_go(generation);
     handlers_free(generation);
     lua_close(generation->L);

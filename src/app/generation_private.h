@@ -33,6 +33,7 @@ struct Delivery {
     uint64_t arrival;
     unsigned attempts; /* that failed, of an event that is tried again */
     bool partial;      /* another handler has begun with this event */
+    bool charged;      /* it weighs in the inbox; under Generation.lock while it is in the list */
 };
 
 struct Lane {
@@ -108,7 +109,8 @@ struct Generation {
     bool forces;           /* an incoming one that could not wait any longer for the border */
     bool inherited;        /* `inheritance` is what it begins with */
     bool ended;            /* its thread is about to end, or has */
-    int64_t load_due_ms;   /* an incoming one's time is over then */
+    int64_t load_due_ms;   /* an incoming one's time is over then; INT64_MAX while it waits for others */
+    int64_t drain_due_ms;  /* one that drains should have ended by then */
     ReloadOutcome outcome; /* of an incoming one that failed */
     Buffer inheritance;
     char pause_problem[1024]; /* why it cannot be replaced now */
@@ -130,12 +132,13 @@ struct Generation {
     Handler *handlers, **handlers_last; /* the list is changed under `lock` */
     size_t delivering;                  /* > 0: the list of handlers is being walked, nothing is freed from it */
     bool handlers_removed;              /* there is something to free */
-    bool announced;                     /* the port knows of its handlers */
+    bool announced;                     /* the port knows of its handlers; under `lock` */
+    int asking;                         /* requests in flight, that the inbox knows of; under `lock` */
     Lane *draining_first, **draining_last;
     Delivery *oldest, *youngest; /* of all that wait; changed under `lock` */
     uint64_t arrivals;
     Handover *left;    /* what the generation before left, while it is being worked through; under `lock` */
-    Handover *holds;   /* the calls of the generation before that it waits for */
+    Handover *holds;   /* the same, for the calls of that generation that it waits for; NULL when they are over */
     int probation;     /* calls that are still looked at for a way back */
     int failures;      /* of them */
     bool failed_often; /* it has asked for a way back; under App.lock */
@@ -162,11 +165,11 @@ struct Generation {
     atomic_bool attention;       /* there is mail, or somebody waits for it at the border */
     atomic_bool pause_wanted;    /* … that */
     atomic_bool retired;         /* another one has taken over */
-    atomic_bool condemned;       /* … by force: what runs here counts as failed */
+    atomic_bool condemned;       /* nobody waits for it any more: what runs here counts as failed. Set under `lock` */
     atomic_bool holds_over;      /* nobody is left to tell that the calls of the generation before have ended */
     _Atomic(Message *) handling; /* the reference of the message that it is busy with, for who takes over by force */
     Message *taken;              /* that one, then: kept until it comes back */
-    int64_t loaded_ms;           /* wall clock */
+    atomic_llong loaded_ms;      /* wall clock */
 
     pthread_t thread;
     bool begun;           /* there is a thread */
@@ -193,7 +196,8 @@ void generation_look_up(Generation *generation); /* there is something for it be
 /* eval.c */
 void eval_run(Generation *generation, const Message *message); /* MESSAGE_EVAL */
 void eval_ended(Generation *generation, lua_State *from, uint64_t token,
-                int results); /* its task; -1 results: it failed */
+                int results);                            /* its task; -1 results: it failed */
+void eval_dropped(Generation *generation, uint64_t token); /* it will not end. Any thread */
 
 /* failures.c: what comes of handlers' calls that failed. `attempts` counts the failed ones before. */
 typedef struct {
@@ -231,6 +235,8 @@ bool generation_protect(Generation *generation, lua_CFunction function, void *ar
 bool generation_try(Generation *generation, lua_CFunction function, void *argument, char *problem, size_t problem_size);
 void generation_error(Generation *generation, const char *what, const char *traceback);
 void generation_doing(Generation *generation, const char *label); /* a step into Lua begins (NULL: ended) */
+void generation_asks(Generation *generation, int change);         /* so many requests more (fewer) are in flight */
+void generation_asks_no_more(Generation *generation);             /* whatever is in flight. Any thread */
 void generation_collect(Generation *generation);                  /* garbage, after memory ran out */
 bool generation_replaced(const Generation *generation);           /* retired or condemned */
 bool generation_cut_short(
@@ -256,12 +262,14 @@ void tasks_each_call(Generation *generation, void (*each)(void *context, Lane *l
                      void *context); /* of a handler, that has not ended */
 bool task_answer(Generation *generation, lua_State *L,
                  const Message *message); /* a response; may raise. False: nobody waits */
+void tasks_drop(Generation *generation); /* those that have not ended never will */
 void tasks_free(Generation *generation);
 
 bool handler_matches(const Handler *handler, Slice name);
 bool handler_is_of_host(Slice name);                            /* of a pattern or an event: it begins with '@' */
 void handler_release(Generation *generation, Handler *handler); /* one use fewer */
-void handlers_announce(Generation *generation, bool wanted); /* tells the port of all of them, or that they are gone */
+/* Tells the port of all of them, or that they are gone. Any thread. */
+void handlers_announce(Generation *generation, bool wanted);
 /* A handler is found again in the next generation by its pattern and its place among those of that pattern. */
 unsigned handler_ordinal(const Generation *generation, const Handler *handler);
 Handler *handler_find(Generation *generation, const char *pattern, unsigned ordinal); /* NULL if there is none */

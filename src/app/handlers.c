@@ -87,6 +87,15 @@ static void tell_port(Generation *generation, const Handler *handler, bool wante
     port->subscribe(port->context, generation->app, pattern, wanted);
 }
 
+/* The port hears of it exactly if it knows of the others: who takes over by force may take them all back at this moment. */
+static void set_removed(Generation *generation, Handler *handler, bool removed)
+{
+    pthread_mutex_lock(&generation->lock);
+    handler->removed = removed;
+    if (generation->announced) tell_port(generation, handler, !removed);
+    pthread_mutex_unlock(&generation->lock);
+}
+
 uint64_t handler_add(lua_State *L, Slice pattern, int index, int key_index, const HandlerOptions *options)
 {
     Generation *generation = generation_of(L);
@@ -104,8 +113,7 @@ uint64_t handler_add(lua_State *L, Slice pattern, int index, int key_index, cons
     generation->handlers_last = &handler->next;
     pthread_mutex_unlock(&generation->lock);
     refer(L, handler, index, key_index);
-    handler->removed = false;
-    if (generation->announced) tell_port(generation, handler, true);
+    set_removed(generation, handler, false);
     return handler->id;
 }
 
@@ -114,8 +122,8 @@ bool handler_remove(lua_State *L, uint64_t id)
     Generation *generation = generation_of(L);
     for (Handler *handler = generation->handlers; handler; handler = handler->next) {
         if (handler->id != id || handler->removed) continue;
-        handler->removed = generation->handlers_removed = true;
-        if (generation->announced) tell_port(generation, handler, false);
+        set_removed(generation, handler, true);
+        generation->handlers_removed = true;
         return true;
     }
     return false;
@@ -123,10 +131,11 @@ bool handler_remove(lua_State *L, uint64_t id)
 
 void handlers_announce(Generation *generation, bool wanted)
 {
-    if (generation->announced == wanted) return;
-    generation->announced = wanted;
-    for (Handler *handler = generation->handlers; handler; handler = handler->next)
+    pthread_mutex_lock(&generation->lock);
+    for (Handler *handler = generation->handlers; handler && generation->announced != wanted; handler = handler->next)
         if (!handler->removed) tell_port(generation, handler, wanted);
+    generation->announced = wanted;
+    pthread_mutex_unlock(&generation->lock);
 }
 
 unsigned handler_ordinal(const Generation *generation, const Handler *handler)

@@ -78,11 +78,13 @@ static void add_left(Handover *handover, const Left *left)
     handover->left[handover->left_count++] = *left;
 }
 
-/* With the generation's lock held. What it was left itself, and has not come to, comes last. */
+/* With the generation's lock held. What waits for a handler that was cancelled is not handled any more. What it was left itself, and
+ * has not come to, comes last. */
 static void collect_left(Generation *generation, Handover *handover)
 {
     const Handover *before = generation->left;
     size_t count = before ? before->left_count - before->next : 0;
+    uint64_t last = generation->youngest ? generation->youngest->arrival : 0;
     handover->names = calloc(count_handlers(generation) + count + 1, sizeof *handover->names);
     for (const Delivery *delivery = generation->oldest; delivery; delivery = delivery->younger)
         count++;
@@ -92,6 +94,7 @@ static void collect_left(Generation *generation, Handover *handover)
         return;
     }
     for (const Delivery *delivery = generation->oldest; delivery && !handover->failed; delivery = delivery->younger) {
+        if (delivery->handler->removed) continue;
         size_t name = name_of(generation, handover, delivery->handler);
         Left left = {delivery->message, delivery->arrival, name, delivery->attempts, delivery->partial};
         add_left(handover, &left);
@@ -103,7 +106,7 @@ static void collect_left(Generation *generation, Handover *handover)
         *copy = (Name){strdup(name->pattern), name->ordinal};
         handover->failed |= !copy->pattern;
         if (!copy->pattern) return;
-        left.arrival += generation->arrivals + 1;
+        left.arrival += last + 1;
         left.name = handover->name_count++;
         add_left(handover, &left);
     }
@@ -159,22 +162,44 @@ static void collect_call(void *context, Lane *lane)
     *call = (Call){.lane = lane, .name = name_of(collector->generation, handover, lane->handler), .calls = 1};
     copy_key(collector->generation->L, lane->key_ref, &call->key, &handover->failed);
     bool lost_key = lane->key_ref != LUA_NOREF && call->key.kind == KEY_NONE;
+    if (handover->failed) free(call->key.text);
     if (handover->failed || lost_key) return;
     lane->held = ++handover->call_count;
 }
 
-Handover *handover_collect(Generation *generation, bool calls)
+static Handover *whole(Generation *generation, Handover *handover)
+{
+    if (!handover || !handover->failed) return handover;
+    handover_free(generation, handover);
+    return NULL;
+}
+
+/* With the lock for the calls, too: who takes over by force names the handlers as well. */
+Handover *handover_collect(Generation *generation)
 {
     Handover *handover = calloc(1, sizeof *handover);
     Collector collector = {generation, handover};
     if (!handover) return NULL;
     pthread_mutex_lock(&generation->lock);
     collect_left(generation, handover);
+    if (!handover->failed) tasks_each_call(generation, collect_call, &collector);
     pthread_mutex_unlock(&generation->lock);
-    if (calls && !handover->failed) tasks_each_call(generation, collect_call, &collector);
-    if (!handover->failed) return handover;
-    handover_free(generation, handover);
-    return NULL;
+    return whole(generation, handover);
+}
+
+/* From the lock on it begins with none of the events: see lane_pop. Their weight is not its own any more. */
+Handover *handover_seize(Generation *stuck)
+{
+    Handover *handover = calloc(1, sizeof *handover);
+    pthread_mutex_lock(&stuck->lock);
+    atomic_store(&stuck->condemned, true);
+    if (handover) collect_left(stuck, handover);
+    for (Delivery *delivery = stuck->oldest; delivery; delivery = delivery->younger) {
+        if (delivery->charged) inbox_release(app_inbox(stuck->app), delivery->message->size_bytes);
+        delivery->charged = false;
+    }
+    pthread_mutex_unlock(&stuck->lock);
+    return whole(NULL, handover);
 }
 
 static void forget(Handover *handover)

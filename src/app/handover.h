@@ -7,9 +7,11 @@
 
 #include "app/generation_private.h"
 
-/* What a generation would leave now. `calls`: the running ones too, which only its own thread may look at; without, what it runs
- * counts as failed and nobody waits for it. NULL without memory. */
-Handover *handover_collect(Generation *generation, bool calls);
+/* What a generation would leave now, at a border, on its thread. NULL without memory. */
+Handover *handover_collect(Generation *generation);
+/* The same of one that does not come to a border, by who takes over by force: it begins with nothing of that any more (it is condemned), what
+ * it runs counts as failed, and nobody waits for it. */
+Handover *handover_seize(Generation *stuck);
 void handover_free(Generation *generation,
                    Handover *handover); /* as if it had not been; NULL is fine. By who collected it */
 
@@ -18,7 +20,7 @@ void handover_hold(Generation *generation, Handover *handover);
 void handover_let_go(Generation *generation, Handover *handover, uint64_t lane); /* one call of that lane has ended */
 void handover_let_all_go(Generation *generation, Handover *handover);
 
-/* The next event that was left, to its handlers. False when all are through. */
+/* The next event that was left, to its handlers; false when all are through. The calls are still held. */
 bool handover_deliver(Generation *generation, Handover *handover);
 
 #endif

@@ -5,6 +5,7 @@
 #include "protocol/heap.h"
 
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +26,8 @@ typedef struct {
 
 struct Sources {
     atomic_uint references;
-    atomic_bool sealed;
+    pthread_mutex_t lock; /* of all below until it is sealed: it may be sealed while its loader still reads */
+    bool sealed;
     size_t keep_bytes;
     HashIndex index;
     Source **files;
@@ -38,6 +40,7 @@ Sources *sources_new(size_t keep_bytes)
 {
     Sources *sources = calloc(1, sizeof *sources);
     if (!sources) return NULL;
+    pthread_mutex_init(&sources->lock, NULL);
     atomic_init(&sources->references, 1);
     sources->keep_bytes = keep_bytes ? keep_bytes : SOURCES_KEEP_BYTES;
     return sources;
@@ -63,6 +66,7 @@ void sources_unref(Sources *sources)
     for (size_t i = 0; i < sources->stats.files; i++)
         source_free(sources->files[i]);
     hash_free(&sources->index);
+    pthread_mutex_destroy(&sources->lock);
     free(sources->files);
     free(sources->paths);
     free(sources);
@@ -141,9 +145,9 @@ static void keep_content(Sources *sources, Source *source, Slice content)
     if (!digest(content, source->sha256)) memset(source->sha256, 0, sizeof source->sha256);
 }
 
-static void remember(Sources *sources, const char *path, size_t limit_bytes, FileResult result, Slice content)
+static void remember_unsealed(Sources *sources, const char *path, size_t limit_bytes, FileResult result, Slice content)
 {
-    if (atomic_load(&sources->sealed)) return;
+    if (sources->sealed) return;
     Source *source = find(sources, path);
     if (!source) source = add(sources, path);
     if (!source) {
@@ -158,6 +162,13 @@ static void remember(Sources *sources, const char *path, size_t limit_bytes, Fil
     case FILE_TOO_LARGE:
     case FILE_FAILED: source->kind = SOURCE_UNREADABLE; break;
     }
+}
+
+static void remember(Sources *sources, const char *path, size_t limit_bytes, FileResult result, Slice content)
+{
+    pthread_mutex_lock(&sources->lock);
+    remember_unsealed(sources, path, limit_bytes, result, content);
+    pthread_mutex_unlock(&sources->lock);
 }
 
 /* Whether `result` and `content` are what the set knows of the file. */
@@ -230,7 +241,9 @@ FileResult sources_read(Sources *sources, const Sources *override, const char *p
 
 void sources_seal(Sources *sources)
 {
-    atomic_store(&sources->sealed, true);
+    pthread_mutex_lock(&sources->lock);
+    sources->sealed = true;
+    pthread_mutex_unlock(&sources->lock);
 }
 
 bool sources_same_on_disk(const Sources *sources)

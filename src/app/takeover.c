@@ -32,14 +32,21 @@ bool takeover_begin(Generation *incoming)
 }
 
 /* What came from elsewhere than the disk says nothing about what is there. */
-void takeover_loaded(Generation *incoming)
+void takeover_attempted(Generation *incoming)
 {
     App *app = incoming->app;
     sources_seal(incoming->sources);
     if (incoming->override) return;
-    pthread_mutex_lock(&app->lock);
     sources_unref(app->attempted);
     app->attempted = sources_ref(incoming->sources);
+}
+
+/* One that was given up has been attempted, and perhaps another one since. */
+void takeover_loaded(Generation *incoming)
+{
+    App *app = incoming->app;
+    pthread_mutex_lock(&app->lock);
+    if (app->incoming == incoming || app->current == incoming) takeover_attempted(incoming);
     pthread_mutex_unlock(&app->lock);
 }
 
@@ -51,12 +58,33 @@ static bool check_wanted(Generation *incoming)
     return true;
 }
 
+static struct timespec time_at(int64_t ms)
+{
+    return (struct timespec){.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
+}
+
+/* With the lock held: nobody waits for it any more, should it ever come back. */
+static void write_off(App *app, Generation *draining)
+{
+    app->draining = NULL;
+    pthread_mutex_lock(&draining->lock);
+    atomic_store(&draining->condemned, true);
+    pthread_mutex_unlock(&draining->lock);
+    generation_asks_no_more(draining);
+    atomic_store(&app->current->holds_over, true);
+    generation_look_up(app->current);
+}
+
 static bool await_turn(Generation *incoming)
 {
     App *app = incoming->app;
     incoming->waits_for_turn = true;
-    while (app->draining && check_wanted(incoming))
-        pthread_cond_wait(&app->changed, &app->lock);
+    while (app->draining && check_wanted(incoming)) {
+        Generation *draining = app->draining;
+        struct timespec due = time_at(draining->drain_due_ms);
+        if (pthread_cond_timedwait(&app->changed, &app->lock, &due) == ETIMEDOUT && app->draining == draining)
+            write_off(app, draining);
+    }
     incoming->waits_for_turn = false;
     return check_wanted(incoming);
 }
@@ -68,12 +96,20 @@ static bool await_border(Generation *incoming)
     Generation *current = app->current;
     int64_t cpu_ms = app->config.cpu_ms > 0 ? app->config.cpu_ms : APP_CPU_MS;
     int64_t due_ms = generation_now_ms() + cpu_ms + PATIENCE_MS;
-    struct timespec due = {.tv_sec = (time_t)(due_ms / 1000), .tv_nsec = (long)(due_ms % 1000) * 1000000};
+    struct timespec due = time_at(due_ms);
     atomic_store(&current->pause_wanted, true);
     generation_look_up(current);
     while (!current->paused && !current->ended && check_wanted(incoming))
         if (pthread_cond_timedwait(&app->changed, &app->lock, &due) == ETIMEDOUT) break;
     return current->paused || current->ended;
+}
+
+/* With the lock held, on its thread, outside of Lua or where the script asks for gw.state. */
+static void set_connection(Generation *incoming)
+{
+    const App *app = incoming->app;
+    message_unref(incoming->connection);
+    incoming->connection = app->connection ? message_ref(app->connection) : NULL;
 }
 
 static bool inherit(Generation *incoming)
@@ -84,6 +120,7 @@ static bool inherit(Generation *incoming)
     if (current->paused && *current->pause_problem) return fail(incoming, RELOADED_FAILED, current->pause_problem);
     if (!keep_latest(app, &incoming->inheritance))
         return fail(incoming, RELOADED_FAILED, "there is not enough memory for gw.state");
+    set_connection(incoming);
     incoming->inherited = true;
     incoming->load_due_ms = generation_now_ms() + app->config.load_ms; /* that it had to wait was not its fault */
     return true;
@@ -94,6 +131,7 @@ bool takeover_ask(Generation *incoming)
     App *app = incoming->app;
     if (incoming->inherited) return true;
     pthread_mutex_lock(&app->lock);
+    incoming->load_due_ms = INT64_MAX;
     bool may = await_turn(incoming);
     if (may) incoming->forces = !await_border(incoming);
     may = may && inherit(incoming);
@@ -112,12 +150,12 @@ static void release(App *app)
 }
 
 /* With the lock held: what came of a load, for app_reloaded. */
-static void report(Generation *incoming, ReloadOutcome outcome, unsigned before)
+static void report(Generation *incoming, ReloadOutcome outcome, unsigned before, const char *text)
 {
     App *app = incoming->app;
     app->result =
         (AppReloaded){.outcome = outcome, .kind = incoming->kind, .generation = incoming->number, .before = before};
-    if (outcome != RELOADED_DONE) snprintf(app->result.text, sizeof app->result.text, "%s", incoming->problem);
+    snprintf(app->result.text, sizeof app->result.text, "%s", text);
     if (outcome == RELOADED_FAILED) app->failed_reloads++;
     app->has_result = true;
     app->config.port.news(app->config.port.context, app);
@@ -131,7 +169,7 @@ void takeover_give_up(Generation *incoming)
         release(app);
         app->incoming = NULL;
         if (incoming->outcome == RELOADED_UNCHANGED) app->last_number--; /* nothing of it was ever seen */
-        report(incoming, incoming->outcome, app->current->number);
+        report(incoming, incoming->outcome, app->current->number, incoming->problem);
     }
     pthread_mutex_unlock(&app->lock);
 }
@@ -144,12 +182,30 @@ static int probation_of(const Generation *incoming)
     return is_new && config->rollback_failures > 0 && config->rollback_calls > 0 ? config->rollback_calls : 0;
 }
 
-/* The message that the stuck one is busy with counts as failed; it is kept as long as that one may look at it. */
+/* What an operator should know of it. */
+static void tell_forced(Generation *stuck, char *text, size_t size)
+{
+    pthread_mutex_lock(&stuck->lock); /* so that the label stays */
+    const char *doing = atomic_load(&stuck->doing);
+    snprintf(text, size,
+             "generation %u did not come back from %s, so it was replaced by force: that counts as failed, and gw.state "
+             "is what it was when it was last saved",
+             stuck->number, doing ? doing : "what it did");
+    pthread_mutex_unlock(&stuck->lock);
+}
+
+/* The message that the stuck one is busy with counts as failed; it is kept as long as that one may look at it. It may never come back, so
+ * what it has in the inbox and at the port is given back for it. */
 static void condemn(Generation *incoming, Generation *stuck)
 {
-    stuck->taken = atomic_exchange(&stuck->handling, NULL);
-    incoming->left = handover_collect(stuck, false);
-    atomic_store(&stuck->condemned, true);
+    App *app = incoming->app;
+    Message *taken = atomic_exchange(&stuck->handling, NULL);
+    incoming->left = handover_seize(stuck);
+    if (taken) inbox_release(app->inbox, taken->size_bytes);
+    if (taken && taken->kind == MESSAGE_EVAL) eval_dropped(stuck, taken->token);
+    stuck->taken = taken;
+    generation_asks_no_more(stuck);
+    handlers_announce(stuck, false);
     watchdog_replace(stuck->watchdog);
     atomic_fetch_add(&stuck->errors, 1);
 }
@@ -159,12 +215,16 @@ static void swap(Generation *incoming)
 {
     App *app = incoming->app;
     Generation *before = app->current;
+    char text[512] = "";
     incoming->epoch = inbox_hand_over(app->inbox);
     if (before->paused) {
         incoming->left = before->handover;
         before->handover = NULL;
+        before->drain_due_ms =
+            generation_now_ms() + app->config.grace_ms + app->config.stop_ms + PATIENCE_MS;
         app->draining = before;
     } else if (!before->ended) {
+        tell_forced(before, text, sizeof text);
         condemn(incoming, before);
     }
     if (!before->failed_often) { /* the one to go back to, should this one fail */
@@ -172,9 +232,10 @@ static void swap(Generation *incoming)
         app->good = sources_ref(before->sources);
     }
     if (incoming->kind == RELOAD_BACK) app->rollbacks++;
-    incoming->connection = app->connection ? message_ref(app->connection) : NULL;
+    set_connection(incoming); /* one that was replaced by force may have heard more meanwhile */
     atomic_store(&before->retired, true);
     incoming->probation = probation_of(incoming);
+    app->wish = WISH_NONE; /* it was about the one before */
     app->current = incoming;
     app->incoming = NULL;
     app->reloads++;
@@ -182,7 +243,7 @@ static void swap(Generation *incoming)
     before->paused = false;
     pthread_cond_broadcast(&app->changed);
     generation_look_up(before);
-    report(incoming, RELOADED_DONE, before->number);
+    report(incoming, RELOADED_DONE, before->number, text);
 }
 
 #define STUCK "it was being handled when the generation was replaced by force"
@@ -233,7 +294,7 @@ static void write_down(Generation *current)
 {
     *current->pause_problem = '\0';
     (void)keep_for_next(current, current->pause_problem, sizeof current->pause_problem);
-    current->handover = handover_collect(current, true);
+    current->handover = handover_collect(current);
     if (!current->handover)
         snprintf(current->pause_problem, sizeof current->pause_problem, "there is not enough memory for a hand-over");
 }

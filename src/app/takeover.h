@@ -19,6 +19,7 @@
 bool takeover_begin(Generation *incoming);
 /* Its main chunk has run, well or not: what it has read is known. The first one's too. */
 void takeover_loaded(Generation *incoming);
+void takeover_attempted(Generation *incoming); /* the same, with the lock held, whatever became of it */
 /* Waits until the current one stands at a border, or cannot be waited for. A second call returns at once. False, with why in `problem`. */
 bool takeover_ask(Generation *incoming);
 /* Becomes the current one. False, with why in `problem`. */

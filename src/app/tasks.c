@@ -258,7 +258,7 @@ static void report(Generation *generation, Task *task)
 static void forget_wait(Generation *generation, Task *task)
 {
     if (task->wait) heap_remove(&generation->timers, &task->alarm.node);
-    if (task->kind == WAIT_RESPONSE && task->yielded) inbox_waiting(app_inbox(generation->app), -1);
+    if (task->kind == WAIT_RESPONSE && task->yielded) generation_asks(generation, -1);
     luaL_unref(generation->L, LUA_REGISTRYINDEX, task->accepted_ref);
     task->accepted_ref = LUA_NOREF;
     task->wait = 0;
@@ -440,7 +440,7 @@ int task_wait(lua_State *L)
     Generation *generation = generation_of(L);
     Task *task = generation->tasks.running;
     task->yielded = true;
-    if (task->kind == WAIT_RESPONSE) inbox_waiting(app_inbox(generation->app), 1);
+    if (task->kind == WAIT_RESPONSE) generation_asks(generation, 1);
     return lua_yield(L, 0);
 }
 
@@ -560,6 +560,15 @@ bool task_answer(Generation *generation, lua_State *L, const Message *message)
     lua_rawgeti(L, LUA_REGISTRYINDEX, task->accepted_ref);
     task_start(L, push_answer(L, generation, message), "on_accepted");
     return true;
+}
+
+void tasks_drop(Generation *generation)
+{
+    for (size_t i = 0; i < generation->tasks.count; i++) {
+        const Task *task = generation->tasks.slots[i];
+        if (task->id && task->asked) eval_dropped(generation, task->asked);
+    }
+    generation_asks_no_more(generation);
 }
 
 void tasks_free(Generation *generation)

@@ -268,9 +268,18 @@ static inline void unhang(World *world)
     changed(world);
 }
 
+/* connection() -> what gw.info() would tell, as text */
+static inline int lua_connection(lua_State *L)
+{
+    Slice text = generation_connection(generation_of(L));
+    lua_pushlstring(L, text.data, text.size);
+    return 1;
+}
+
 static inline void open_bindings(lua_State *L)
 {
     luaL_openlibs(L);
+    lua_register(L, "connection", lua_connection);
     lua_register(L, "note", lua_note);
     lua_register(L, "on", lua_on);
     lua_register(L, "off", lua_off);
@@ -342,7 +351,7 @@ static inline void bench_write(Bench *bench, const char *script)
     close(fd);
 }
 
-static inline bool bench_load_with(Bench *bench, const char *script, AppConfig config)
+static inline void bench_make(Bench *bench, const char *script, AppConfig config)
 {
     *bench = (Bench){.world = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER}};
     bench_write(bench, script);
@@ -355,7 +364,7 @@ static inline bool bench_load_with(Bench *bench, const char *script, AppConfig c
         .rollback_failures = config.rollback_failures,
         .rollback_calls = config.rollback_calls,
         .memory_bytes = config.memory_bytes,
-        .stop_ms = 2000,
+        .stop_ms = config.stop_ms ? config.stop_ms : 2000,
         .grace_ms = config.grace_ms,
         .load_ms = config.load_ms,
         .cpu_ms = config.cpu_ms ? config.cpu_ms : -1, /* where a script loops here it is meant to */
@@ -366,6 +375,11 @@ static inline bool bench_load_with(Bench *bench, const char *script, AppConfig c
     };
     bench->app = app_new(&whole, bench->problem, sizeof bench->problem);
     assert_non_null(bench->app);
+}
+
+static inline bool bench_load_with(Bench *bench, const char *script, AppConfig config)
+{
+    bench_make(bench, script, config);
     return app_load(bench->app, bench->problem, sizeof bench->problem);
 }
 
