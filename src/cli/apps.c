@@ -51,6 +51,7 @@ static void take_settings(const ConfigApp *configured, AppChoice *app)
     app->settings = configured->settings;
     app->memory_bytes = configured->memory_bytes;
     app->cpu_ms = configured->cpu_ms;
+    app->grace_ms = configured->grace_ms;
     app->sandbox = configured->sandbox;
     app->backpressure = configured->backpressure;
     app->overflow_bytes = configured->overflow_bytes;

@@ -10,7 +10,7 @@ typedef struct {
     char path[4096];
     const char *settings; /* gw.app.config; NULL: none. Borrowed from the Config */
     size_t memory_bytes;
-    int64_t cpu_ms;
+    int64_t cpu_ms, grace_ms;
     bool sandbox;
     bool backpressure;
     size_t overflow_bytes;

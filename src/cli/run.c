@@ -79,6 +79,7 @@ static bool configure(const Run *run, const AppChoice *choice, char data_dir[PAT
                           .settings = choice->settings,
                           .memory_bytes = choice->memory_bytes,
                           .cpu_ms = choice->cpu_ms,
+                          .grace_ms = choice->grace_ms,
                           .sandbox = choice->sandbox,
                           .backpressure = choice->backpressure,
                           .overflow_bytes = choice->overflow_bytes,
@@ -145,6 +146,7 @@ static void launch_if_new(const Rescan *rescan, AppChoice *choice)
         host_launch(rescan->run->host, &app, rescan->asked);
     } else {
         (void)fail(rescan->run, problem);
+        host_tell_asked(rescan->asked, false, slice_of(problem));
     }
 }
 
@@ -161,6 +163,10 @@ static void on_rescan(void *context, HostAsked *asked)
         for (size_t i = 0; i < count; i++) {
             launch_if_new(&rescan, &apps[i]);
         }
+    } else {
+        host_tell_asked(asked, false,
+                        slice_of("which apps there are cannot be told: the host has said why where it runs; those that "
+                                 "run stay"));
     }
     free(apps);
 }

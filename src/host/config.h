@@ -34,6 +34,7 @@ typedef struct {
     const char *settings; /* what gw.app.config holds: raw JSON object */
     size_t memory_bytes;  /* 0: not set */
     int64_t cpu_ms;       /* 0: not set; below 0: no bound */
+    int64_t grace_ms;     /* 0: not set */
     bool sandbox;
     bool backpressure;                     /* overflow = "backpressure" */
     size_t overflow_bytes;                 /* 0: not set */

@@ -22,9 +22,9 @@ typedef struct {
     size_t problem_size;
 } Loader;
 
-static const char *const app_keys[] = {"path",        "config",     "memory",         "cpu",
-                                       "sandbox",     "overflow",   "overflow_limit", "drop_oldest",
-                                       "drop_newest", "quarantine", "rollback",       "dead_letters"};
+static const char *const app_keys[] = {"path",           "config",      "memory",      "cpu",        "grace",
+                                       "sandbox",        "overflow",    "overflow_limit", "drop_oldest",
+                                       "drop_newest",    "quarantine",  "rollback",    "dead_letters"};
 
 static bool out_of_memory(const Loader *loader)
 {
@@ -204,6 +204,21 @@ static bool load_cpu(const Loader *loader, ConfigApp *app, Slice value)
     return app_problem(loader, app->name, "cpu: it must be a number of seconds above 0, or false for no bound");
 }
 
+#define LONGEST_GRACE_S 86400
+
+/* Seconds; none at all is the least that there is. */
+static bool load_grace(const Loader *loader, ConfigApp *app, Slice value)
+{
+    double seconds = -1;
+
+    if (json_type(value) != JSON_NUMBER || !json_get_double(value, &seconds) || seconds < 0 ||
+        seconds > LONGEST_GRACE_S)
+        return app_problem(loader, app->name, "grace: it must be a number of seconds, a day at most");
+    app->grace_ms = (int64_t)(seconds * 1000);
+    if (app->grace_ms == 0) app->grace_ms = 1;
+    return true;
+}
+
 static bool load_sandbox(const Loader *loader, ConfigApp *app, Slice value)
 {
     JsonType type = json_type(value);
@@ -271,6 +286,7 @@ static bool load_app_member(const Loader *loader, ConfigApp *app, Slice key, Sli
 
     if (slice_is(key, "memory")) return load_memory(loader, app, value);
     if (slice_is(key, "cpu")) return load_cpu(loader, app, value);
+    if (slice_is(key, "grace")) return load_grace(loader, app, value);
     if (slice_is(key, "sandbox")) return load_sandbox(loader, app, value);
     if (slice_is(key, "quarantine")) return load_quarantine(loader, app, value);
     if (slice_is(key, "rollback")) return load_rollback(loader, app, value);

@@ -304,8 +304,12 @@ static void stop_limit(void *context)
         if (!app->app || !app->started || app->has_ended) continue;
         host->clean = false;
         app_status(app->app, loop_now_ms(host->loop), &status);
-        log_print(host->log, LOG_ERROR, app_name(app->app), "it did not stop in time and is left behind%s%s",
-                  *status.running ? "; it runs " : "", status.running);
+        const char *what = *status.running    ? "; it runs "
+                           : status.abandoned ? "; a generation that was replaced has not come back"
+                           : status.incoming  ? "; the generation that was to be the next one still loads"
+                                              : "";
+        log_print(host->log, LOG_ERROR, app_name(app->app), "it did not stop in time and is left behind%s%s", what,
+                  status.running);
     }
     close_connection(host);
 }

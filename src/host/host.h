@@ -39,6 +39,9 @@ App *host_add_app(Host *host, const AppConfig *config, char *problem, size_t pro
 void host_launch(Host *host, const AppConfig *config, HostAsked *asked);
 void host_retire_app(Host *host, const char *name, HostAsked *asked);
 
+/* During sink.rescan: one more sentence for who asked; not ok: what was asked for has failed. */
+void host_tell_asked(HostAsked *asked, bool ok, Slice text);
+
 /* Calls `each` with the name of every app, until it returns false; returns the last answer. Apps may be added and retired meanwhile. */
 bool host_each_app(Host *host, bool (*each)(void *context, const char *name), void *context);
 

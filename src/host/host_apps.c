@@ -120,6 +120,7 @@ void host_look_at_launch(HostApp *app)
 {
     char problem[4096];
 
+    if (app->host->state != HOST_RUNNING) return; /* too late: nobody would tell it to stop */
     switch (app_launched(app->app, problem, sizeof problem)) {
     case LAUNCH_LOADS: break;
     case LAUNCH_LOADED:

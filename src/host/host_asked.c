@@ -45,6 +45,12 @@ void host_asked_part(HostAsked *asked, bool ok, Slice text)
     take_part(asked);
 }
 
+void host_tell_asked(HostAsked *asked, bool ok, Slice text)
+{
+    host_asked_expect(asked);
+    host_asked_part(asked, ok, text);
+}
+
 void host_asked_ready(HostAsked *asked)
 {
     take_part(asked);

@@ -218,7 +218,7 @@ static void run_subscribe(LoopWork *work)
 {
     Post *post = post_of(work);
 
-    subscribe(post->app, slice_make(post->text, post->size), post->wanted);
+    if (post->app->app) subscribe(post->app, slice_make(post->text, post->size), post->wanted);
     free(post);
 }
 

@@ -56,7 +56,8 @@ static void begin(HostApp *app)
         host_arm_watch(app->host);
     } else if (!app->loads) {
         fail_all(app, app->kind == RELOAD_BACK ? "there is no generation to go back to"
-                                               : "it does not run, so it cannot be reloaded");
+                                               : "it does not run, or there is no memory or thread for another "
+                                                 "generation: it cannot be reloaded");
     }
 }
 
@@ -96,14 +97,18 @@ static void ask(HostApp *app, const char *reason, HostAsked *asked)
 
 static void tell_done(HostApp *app, const AppReloaded *result)
 {
-    char text[256];
+    Buffer text = {0};
     const char *name = app_name(app->app);
 
     *app->last_failure = '\0';
-    (void)snprintf(text, sizeof text, "generation %u took over from %u", result->generation, result->before);
-    log_print(app->host->log, LOG_INFO, name, "%s", text);
-    (void)snprintf(text, sizeof text, "%s: generation %u took over from %u", name, result->generation, result->before);
-    answer(&app->waiting, true, slice_of(text));
+    log_print(app->host->log, LOG_INFO, name, "generation %u took over from %u", result->generation, result->before);
+    buffer_append_format(&text, "%s: generation %u took over from %u", name, result->generation, result->before);
+    if (*result->text) {
+        log_print(app->host->log, LOG_ERROR, name, "%s", result->text);
+        buffer_append_format(&text, "\n%s: %s", name, result->text);
+    }
+    answer(&app->waiting, true, buffer_slice(&text));
+    buffer_free(&text);
 }
 
 static void tell_unchanged(HostApp *app)
@@ -147,6 +152,7 @@ static void take_result(HostApp *app, const AppReloaded *result)
     app->loads = false;
     switch (result->outcome) {
     case RELOADED_DONE:
+        if (app->kind == RELOAD_BACK || app->kind == RELOAD_AGAIN) app->wants = false; /* of the one before */
         tell_done(app, result);
         host_watch_files_of(app);
         break;
@@ -210,6 +216,12 @@ bool host_reload(Host *host, const char *name, const char *reason, HostDone *don
     HostAsked *asked = host_asked_new(host, done, context);
 
     if (!asked) return false;
+    if (host->state != HOST_RUNNING) {
+        host_asked_expect(asked);
+        host_asked_part(asked, false, slice_of("the host does not run"));
+        host_asked_ready(asked);
+        return true;
+    }
     if (!name && host->sink.rescan) host->sink.rescan(host->sink.context, asked);
     for (int i = 0; i < host->app_count; i++) {
         HostApp *app = host->apps[i];
@@ -225,7 +237,7 @@ bool host_reload(Host *host, const char *name, const char *reason, HostDone *don
 
 void host_reload_changed(Host *host, const char *reason)
 {
-    HostAsked *asked = host_asked_new(host, NULL, NULL);
+    HostAsked *asked = host->state == HOST_RUNNING ? host_asked_new(host, NULL, NULL) : NULL;
 
     if (!asked) return;
     if (host->sink.rescan) host->sink.rescan(host->sink.context, asked);

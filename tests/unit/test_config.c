@@ -161,8 +161,8 @@ static void apps(void **state)
     assert_true(
         load(world,
              "local mib = 1024 * 1024\n"
-             "return { apps = { second = { path = '/abs/x.lua', memory = 3 * mib, cpu = 0.25, sandbox = true, overflow "
-             "= 'backpressure',\n"
+             "return { apps = { second = { path = '/abs/x.lua', memory = 3 * mib, cpu = 0.25, grace = 2.5, sandbox = true, "
+             "overflow = 'backpressure',\n"
              "  drop_oldest = { 'tick', 'presence.*' }, drop_newest = {} }, first = { path = 'a/b.lua',\n"
              "  config = { n = 9007199254740993, list = { 1, 2.0 }, none = {}, t = \"q\\\"\\n\" }, memory = '64MiB',\n"
              "  overflow = 'spill', overflow_limit = '5MiB' } } }"));
@@ -173,6 +173,7 @@ static void apps(void **state)
     assert_string_equal(first->path, path);
     assert_int_equal(first->memory_bytes, 64u << 20);
     assert_int_equal(first->cpu_ms, 0);
+    assert_int_equal(first->grace_ms, 0);
     assert_false(first->sandbox);
     assert_non_null(strstr(first->settings, "\"n\":9007199254740993"));
     assert_non_null(strstr(first->settings, "\"list\":[1,2.0]"));
@@ -182,6 +183,7 @@ static void apps(void **state)
     assert_string_equal(second->path, "/abs/x.lua");
     assert_int_equal(second->memory_bytes, 3u << 20);
     assert_int_equal(second->cpu_ms, 250);
+    assert_int_equal(second->grace_ms, 2500);
     assert_true(second->sandbox);
     assert_null(second->settings);
     assert_true(second->backpressure);
