@@ -133,7 +133,7 @@ static int gw_read_file(lua_State *L)
             "gw.read_file: %.200s leads out of the app's folder, which is refused: the app runs in a sandbox", path);
     size_t limit_bytes = generation_config(generation)->memory_bytes;
     buffer_clear(scratch);
-    switch (file_read(full, limit_bytes ? limit_bytes : APP_MEMORY_BYTES, scratch, problem, sizeof problem)) {
+    switch (generation_read(L, full, limit_bytes ? limit_bytes : APP_MEMORY_BYTES, scratch, problem, sizeof problem)) {
     case FILE_READ: {
         Slice text = buffer_slice(scratch);
         lua_pushlstring(L, text.data, text.size);

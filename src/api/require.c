@@ -5,7 +5,6 @@
 
 #include <limits.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #define SHIPPED \
     "gatehouse." /* what ships may be named with that in front, to tell it from an app's file of the same name */
@@ -16,7 +15,7 @@
 static int load_file(lua_State *L)
 {
     const char *file = lua_tostring(L, -1);
-    if (luaL_loadfilex(L, file, "t") != LUA_OK)
+    if (generation_load_file(L, file) != LUA_OK)
         return luaL_error(L, "error loading module '%s' from file '%s':\n\t%s", lua_tostring(L, 1), file,
                           lua_tostring(L, -1));
     lua_insert(L, -2);
@@ -33,11 +32,12 @@ static int search_folder(lua_State *L)
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         char file[PATH_MAX];
         if (snprintf(file, sizeof file, forms[i], folder, path) >= (int)sizeof file) continue;
-        if (access(file, R_OK) == 0 && !sandbox_allows_file(L, file))
+        bool there = generation_has_file(L, file);
+        if (there && !sandbox_allows_file(L, file))
             return luaL_error(
                 L, "module '%s': %s leads out of the app's folder, which is refused: the app runs in a sandbox",
                 lua_tostring(L, 1), file);
-        if (access(file, R_OK) == 0) {
+        if (there) {
             lua_pushstring(L, file);
             return load_file(L);
         }

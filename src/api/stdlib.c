@@ -117,11 +117,21 @@ static int load_text(lua_State *L)
     return call_for_text(L, 3);
 }
 
-/* file [, mode [, env]] */
+/* file [, mode [, env]]. The file is one of the app's sources from then on. */
 static int load_file(lua_State *L)
 {
-    luaL_checkstring(L, 1); /* without a name it would read the host's standard input */
-    return call_for_text(L, 2);
+    const char *file = luaL_checkstring(L, 1); /* without a name it would read the host's standard input */
+    bool has_globals = !lua_isnone(L, 3);
+    lua_settop(L, 3);
+    if (generation_load_file(L, file) != LUA_OK) {
+        luaL_pushfail(L);
+        lua_insert(L, -2);
+        return 2;
+    }
+    if (!has_globals) return 1;
+    lua_pushvalue(L, 3);
+    if (!lua_setupvalue(L, -2, 1)) lua_pop(L, 1);
+    return 1;
 }
 
 static int done_file(lua_State *L, int status, lua_KContext context)
@@ -135,7 +145,7 @@ static int do_file(lua_State *L)
 {
     const char *name = luaL_checkstring(L, 1);
     lua_settop(L, 1);
-    if (luaL_loadfilex(L, name, "t") != LUA_OK) return lua_error(L);
+    if (generation_load_file(L, name) != LUA_OK) return lua_error(L);
     lua_callk(L, 0, LUA_MULTRET, 0, done_file);
     return done_file(L, LUA_OK, 0);
 }
@@ -153,7 +163,7 @@ static int set_locale(lua_State *L)
 
 void stdlib_restrict(lua_State *L)
 {
-    static const luaL_Reg loaders[] = {{"load", load_text}, {"loadfile", load_file}, {NULL, NULL}};
+    static const luaL_Reg loaders[] = {{"load", load_text}, {NULL, NULL}};
     static const luaL_Reg lookers[] = {{"getinfo", get_info}, {"getlocal", get_local}, {NULL, NULL}};
     lua_getglobal(L, "os");
     refuse_field(L, "exit",
@@ -164,6 +174,8 @@ void stdlib_restrict(lua_State *L)
     lua_setfield(L, -2, "setlocale");
     lua_pop(L, 1);
     wrap(L, "_G", loaders);
+    lua_pushcfunction(L, load_file);
+    lua_setglobal(L, "loadfile");
     lua_pushcfunction(L, do_file);
     lua_setglobal(L, "dofile");
     restrict_debug(L);

@@ -31,6 +31,8 @@ Slice generation_inherit(lua_State *L);
 /* What file_read does; the file belongs to the app's sources from then on: --watch watches it, a rollback brings its content back. */
 FileResult generation_read(lua_State *L, const char *path, size_t limit_bytes, Buffer *content, char *problem,
                            size_t problem_size);
+/* Whether it is there to be read; a file that is not, and then is, is a change, too. */
+bool generation_has_file(lua_State *L, const char *path);
 /* Reads and compiles it, text only, as luaL_loadfilex does: pushes the chunk, or a message. May raise without memory. */
 int generation_load_file(lua_State *L, const char *path);
 

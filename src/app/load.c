@@ -56,11 +56,24 @@ static void set_problem(Generation *generation, const char *text)
 
 /* --- files ----------------------------------------------------------------------------------------------------------------------- */
 
+/* Later than its main chunk a generation reads what is there, wherever its sources came from. */
+static const Sources *override_of(const Generation *generation)
+{
+    return generation_loading(generation) ? generation->override : NULL;
+}
+
+bool generation_has_file(lua_State *L, const char *path)
+{
+    const Generation *generation = generation_of(L);
+    return sources_has(generation->sources, override_of(generation), path);
+}
+
 FileResult generation_read(lua_State *L, const char *path, size_t limit_bytes, Buffer *content, char *problem,
                            size_t problem_size)
 {
     const Generation *generation = generation_of(L);
-    return sources_read(generation->sources, generation->override, path, limit_bytes, content, problem, problem_size);
+    return sources_read(generation->sources, override_of(generation), path, limit_bytes, content, problem,
+                        problem_size);
 }
 
 /* A first line that begins with '#' is for the shell; its end stays, so that lines keep their numbers. */

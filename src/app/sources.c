@@ -4,11 +4,13 @@
 #include "protocol/hash.h"
 #include "protocol/heap.h"
 
+#include <errno.h>
 #include <openssl/evp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define SHA256_BYTES 32
 
@@ -237,6 +239,15 @@ FileResult sources_read(Sources *sources, const Sources *override, const char *p
                              : file_read(path, limit_bytes, content, problem, problem_size);
     remember(sources, path, limit_bytes, result, result == FILE_READ ? behind(content, before) : slice_of(NULL));
     return result;
+}
+
+bool sources_has(Sources *sources, const Sources *override, const char *path)
+{
+    const Source *kept = override ? find(override, path) : NULL;
+    bool there = kept ? kept->kind != SOURCE_ABSENT : access(path, R_OK) == 0;
+    FileResult why = kept || errno == ENOENT || errno == ENOTDIR ? FILE_MISSING : FILE_FAILED;
+    if (!there) remember(sources, path, 0, why, slice_of(NULL));
+    return there;
 }
 
 void sources_seal(Sources *sources)

@@ -1,7 +1,7 @@
 /* sources.h - the files that a generation of an app read, with the content that it saw: what --watch watches, what
  * tells whether anything changed, and what a rollback loads again.
  *
- * Filled by the thread that loads, until it is sealed; immutable from then on and readable by any thread. References
+ * Filled by the thread that loads, until it is sealed, by anybody; immutable from then on and readable by any thread. References
  * are counted, since a set outlives its generation for as long as somebody may want to go back to it. */
 #ifndef GATEHOUSE_APP_SOURCES_H
 #define GATEHOUSE_APP_SOURCES_H
@@ -30,6 +30,10 @@ void sources_unref(Sources *sources);   /* any thread; NULL is fine */
 FileResult sources_read(Sources *sources, const Sources *override, const char *path, size_t limit_bytes,
                         Buffer *content, char *problem, size_t problem_size);
 
+/* Whether the file is there, as a reader would find it; if not, that is remembered. */
+bool sources_has(Sources *sources, const Sources *override, const char *path);
+
+/* By its loader, or by who does not wait for that any more. */
 void sources_seal(Sources *sources);
 
 /* Whether every file of the set (sealed) still has the content that was read, absent ones are still absent, and what

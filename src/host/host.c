@@ -272,12 +272,18 @@ static void close_connection(Host *host)
     }
 }
 
+/* Those that only load yet have to come to the end of that. */
 static bool all_ended(const Host *host)
 {
     for (int i = 0; i < host->app_count; i++) {
-        if (host->apps[i]->app && host->apps[i]->started && !host->apps[i]->has_ended) return false;
+        if (host->apps[i]->app && !host->apps[i]->has_ended) return false;
     }
     return true;
+}
+
+void host_look_at_end(Host *host)
+{
+    if (host->state == HOST_STOPPING && all_ended(host)) close_connection(host);
 }
 
 void host_app_ended(HostApp *app)
@@ -290,7 +296,7 @@ void host_app_ended(HostApp *app)
     host_evals_end(app);
     if (app->app && !app_ended_well(app->app)) host->stats.spoiled++; /* NULL: host_free was before */
     if (app->removing) host_removed(app);
-    if (host->state == HOST_STOPPING && all_ended(host)) close_connection(host);
+    host_look_at_end(host);
 }
 
 /* The apps' time is over. */
@@ -301,7 +307,7 @@ static void stop_limit(void *context)
     for (int i = 0; i < host->app_count; i++) {
         const HostApp *app = host->apps[i];
         AppStatus status;
-        if (!app->app || !app->started || app->has_ended) continue;
+        if (!app->app || app->has_ended) continue;
         host->clean = false;
         app_status(app->app, loop_now_ms(host->loop), &status);
         const char *what = *status.running    ? "; it runs "

@@ -119,9 +119,13 @@ static void tell_change(HostApp *app, bool ok, const char *what)
 void host_look_at_launch(HostApp *app)
 {
     char problem[4096];
+    AppLaunch launch = app_launched(app->app, problem, sizeof problem);
 
-    if (app->host->state != HOST_RUNNING) return; /* too late: nobody would tell it to stop */
-    switch (app_launched(app->app, problem, sizeof problem)) {
+    if (app->host->state == HOST_STOPPING && launch == LAUNCH_LOADED) {
+        (void)snprintf(problem, sizeof problem, "it has loaded, but the host is stopping");
+        launch = LAUNCH_FAILED;
+    }
+    switch (launch) {
     case LAUNCH_LOADS: break;
     case LAUNCH_LOADED:
         host_welcome(app);
@@ -133,6 +137,7 @@ void host_look_at_launch(HostApp *app)
         tell_change(app, false, problem);
         app->removing = true;
         host_let_go(app);
+        host_look_at_end(app->host);
         break;
     }
 }

@@ -153,5 +153,6 @@ void control_free(Control *control);                 /* NULL is fine */
 
 /* host.c */
 void host_app_ended(HostApp *app);
+void host_look_at_end(Host *host); /* an app is gone: was it the last one that the stop waits for? */
 
 #endif
