@@ -154,6 +154,25 @@ static void going_back_reads_what_was_then_and_misses_what_was_absent_then(void 
     sources_unref(again);
 }
 
+static void a_file_that_was_only_looked_for_is_a_change_when_it_is_there(void **state)
+{
+    Fixture *f = *state;
+    Sources *sources = sources_new(0), *back = sources_new(0);
+    temp_write(IN(&f->dir, "there"), "text");
+    assert_reads(f, sources, NULL, "there", "text");
+    assert_true(sources_has(sources, NULL, IN(&f->dir, "there")));
+    assert_false(sources_has(sources, NULL, IN(&f->dir, "absent")));
+    sources_seal(sources);
+    assert_true(sources_same_on_disk(sources));
+    temp_write(IN(&f->dir, "absent"), "");
+    assert_false(sources_same_on_disk(sources));
+    unlink(IN(&f->dir, "there"));
+    assert_true(sources_has(back, sources, IN(&f->dir, "there"))); /* as it was then */
+    assert_false(sources_has(back, sources, IN(&f->dir, "absent")));
+    sources_unref(sources);
+    sources_unref(back);
+}
+
 static void what_does_not_fit_is_known_by_its_hash_and_cannot_come_back(void **state)
 {
     Fixture *f = *state;
@@ -237,6 +256,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(of_a_file_that_is_read_again_the_last_content_counts, setup, teardown),
         cmocka_unit_test_setup_teardown(going_back_reads_what_was_then_and_misses_what_was_absent_then, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_file_that_was_only_looked_for_is_a_change_when_it_is_there, setup, teardown),
         cmocka_unit_test_setup_teardown(what_does_not_fit_is_known_by_its_hash_and_cannot_come_back, setup, teardown),
         cmocka_unit_test_setup_teardown(a_sealed_set_reads_and_does_not_remember, setup, teardown),
         cmocka_unit_test_setup_teardown(a_file_over_its_limit_is_remembered_as_that, setup, teardown),
