@@ -90,7 +90,8 @@ static int show(lua_State *L)
 
 void eval_dropped(Generation *generation, uint64_t token)
 {
-    tell(generation, token, false, slice_of("it did not come to an end: the generation that it ran in was replaced, or stopped"));
+    tell(generation, token, false,
+         slice_of("it did not come to an end: the generation that it ran in was replaced, or stopped"));
 }
 
 void eval_ended(Generation *generation, lua_State *from, uint64_t token, int results)

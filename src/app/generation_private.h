@@ -1,6 +1,7 @@
-/* generation_private.h - what the files of a generation share: generation.c (its thread and its loop), load.c (the main chunk),
- * tasks.c (coroutines), handlers.c (who listens to what), deliver.c (messages to handlers), handover.c (what the next generation
- * gets), takeover.c (how it gets it), timers.c, failures.c and letters.c (calls that failed), wish.c (what it asks the host for). */
+/* generation_private.h - what the files of a generation share: generation.c (its thread), generation_loop.c (what it does with its
+ * messages), generation_lua.c (its lua_State), load.c (the main chunk), tasks.c (coroutines), handlers.c (who listens to what),
+ * deliver.c (messages to handlers), handover.c (what the next generation gets), takeover.c (how it gets it), timers.c, failures.c and
+ * letters.c (calls that failed), wish.c (what it asks the host for). */
 #ifndef GATEHOUSE_APP_GENERATION_PRIVATE_H
 #define GATEHOUSE_APP_GENERATION_PRIVATE_H
 
@@ -83,7 +84,7 @@ typedef struct {
     uint64_t next_serial;
 } Tasks;
 
-/* --- generation.c -------------------------------------------------------------------------------------------------------------- */
+/* --- the whole ----------------------------------------------------------------------------------------------------------------- */
 
 typedef enum {
     GENERATION_LOADING,
@@ -136,8 +137,8 @@ struct Generation {
     int asking;                         /* requests in flight, that the inbox knows of; under `lock` */
     Lane *draining_first, **draining_last;
     Delivery *oldest, *youngest; /* of all that wait; changed under `lock` */
-    uint64_t arrivals;
-    Handover *left;    /* what the generation before left, while it is being worked through; under `lock` */
+    uint64_t arrivals;           /* events so far */
+    Handover *left;              /* what the generation before left, while it is being worked through; under `lock` */
     Handover *holds;   /* the same, for the calls of that generation that it waits for; NULL when they are over */
     int probation;     /* calls that are still looked at for a way back */
     int failures;      /* of them */
@@ -193,10 +194,18 @@ void generation_look_up(Generation *generation); /* there is something for it be
 
 #define GENERATION_MASK 0xffffu /* what is known of a generation's number on the other side of the thread border */
 
+/* generation_lua.c */
+bool generation_open_lua(Generation *generation); /* false without memory */
+
+/* generation_loop.c */
+void generation_live(Generation *generation); /* takes messages until it is to end, and drains if it was replaced */
+void generation_host_event(Generation *generation, const char *name, const char *payload); /* to its handlers, now */
+void generation_let_all_go(Generation *generation); /* it waits for no call of the generation before any more */
+
 /* eval.c */
 void eval_run(Generation *generation, const Message *message); /* MESSAGE_EVAL */
 void eval_ended(Generation *generation, lua_State *from, uint64_t token,
-                int results);                            /* its task; -1 results: it failed */
+                int results);                              /* its task; -1 results: it failed */
 void eval_dropped(Generation *generation, uint64_t token); /* it will not end. Any thread */
 
 /* failures.c: what comes of handlers' calls that failed. `attempts` counts the failed ones before. */
@@ -262,7 +271,7 @@ void tasks_each_call(Generation *generation, void (*each)(void *context, Lane *l
                      void *context); /* of a handler, that has not ended */
 bool task_answer(Generation *generation, lua_State *L,
                  const Message *message); /* a response; may raise. False: nobody waits */
-void tasks_drop(Generation *generation); /* those that have not ended never will */
+void tasks_drop(Generation *generation);  /* those that have not ended never will */
 void tasks_free(Generation *generation);
 
 bool handler_matches(const Handler *handler, Slice name);

@@ -187,10 +187,11 @@ static void tell_forced(Generation *stuck, char *text, size_t size)
 {
     pthread_mutex_lock(&stuck->lock); /* so that the label stays */
     const char *doing = atomic_load(&stuck->doing);
-    snprintf(text, size,
-             "generation %u did not come back from %s, so it was replaced by force: that counts as failed, and gw.state "
-             "is what it was when it was last saved",
-             stuck->number, doing ? doing : "what it did");
+    snprintf(
+        text, size,
+        "generation %u did not come back from %s, so it was replaced by force: that counts as failed, and gw.state "
+        "is what it was when it was last saved",
+        stuck->number, doing ? doing : "what it did");
     pthread_mutex_unlock(&stuck->lock);
 }
 
@@ -220,8 +221,7 @@ static void swap(Generation *incoming)
     if (before->paused) {
         incoming->left = before->handover;
         before->handover = NULL;
-        before->drain_due_ms =
-            generation_now_ms() + app->config.grace_ms + app->config.stop_ms + PATIENCE_MS;
+        before->drain_due_ms = generation_now_ms() + app->config.grace_ms + app->config.stop_ms + PATIENCE_MS;
         app->draining = before;
     } else if (!before->ended) {
         tell_forced(before, text, sizeof text);

@@ -22,9 +22,9 @@ typedef struct {
     size_t problem_size;
 } Loader;
 
-static const char *const app_keys[] = {"path",           "config",      "memory",      "cpu",        "grace",
-                                       "sandbox",        "overflow",    "overflow_limit", "drop_oldest",
-                                       "drop_newest",    "quarantine",  "rollback",    "dead_letters"};
+static const char *const app_keys[] = {"path",       "config",   "memory",         "cpu",         "grace",
+                                       "sandbox",    "overflow", "overflow_limit", "drop_oldest", "drop_newest",
+                                       "quarantine", "rollback", "dead_letters"};
 
 static bool out_of_memory(const Loader *loader)
 {

@@ -11,7 +11,8 @@
 typedef struct Control Control;
 
 #define HOST_WATCH_MS 1000 /* how often apps with work are looked at, while there are any */
-#define HOST_PATIENCE_MS 20      /* an app whose inbox is full may hold up all for so long, before the disk takes what comes; … */
+#define HOST_PATIENCE_MS \
+    20 /* an app whose inbox is full may hold up all for so long, before the disk takes what comes; … */
 #define HOST_LONG_PATIENCE_MS 50 /* … for so long, while it takes so many messages in each of those times */
 #define HOST_PATIENCE_COUNT 400
 #define HOST_STUCK_MS 5000   /* an app in which nothing ends for longer holds up nobody any more */

@@ -158,14 +158,14 @@ static void apps(void **state)
     World *world = *state;
     char path[160];
 
-    assert_true(
-        load(world,
-             "local mib = 1024 * 1024\n"
-             "return { apps = { second = { path = '/abs/x.lua', memory = 3 * mib, cpu = 0.25, grace = 2.5, sandbox = true, "
-             "overflow = 'backpressure',\n"
-             "  drop_oldest = { 'tick', 'presence.*' }, drop_newest = {} }, first = { path = 'a/b.lua',\n"
-             "  config = { n = 9007199254740993, list = { 1, 2.0 }, none = {}, t = \"q\\\"\\n\" }, memory = '64MiB',\n"
-             "  overflow = 'spill', overflow_limit = '5MiB' } } }"));
+    assert_true(load(
+        world,
+        "local mib = 1024 * 1024\n"
+        "return { apps = { second = { path = '/abs/x.lua', memory = 3 * mib, cpu = 0.25, grace = 2.5, sandbox = true, "
+        "overflow = 'backpressure',\n"
+        "  drop_oldest = { 'tick', 'presence.*' }, drop_newest = {} }, first = { path = 'a/b.lua',\n"
+        "  config = { n = 9007199254740993, list = { 1, 2.0 }, none = {}, t = \"q\\\"\\n\" }, memory = '64MiB',\n"
+        "  overflow = 'spill', overflow_limit = '5MiB' } } }"));
     assert_int_equal(config_app_count(world->config), 2);
     const ConfigApp *first = config_app(world->config, 0);
     assert_string_equal(first->name, "first");

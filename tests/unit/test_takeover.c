@@ -198,8 +198,9 @@ static void start_knows_the_connection(void **state)
 
 /* --- one that is stuck --------------------------------------------------------------------------------------------------------------- */
 
-#define STUCK_SCRIPT \
-    "on('w', function() send() end) on('w', function() end) on('e', function() note('stuck') hang() end) on('z', print)"
+#define STUCK_SCRIPT                                                                                               \
+    "on('w', function() send() end) on('w', function() end) on('e', function() note('stuck') hang() end) on('z', " \
+    "print)"
 
 /* It is at a call that nothing interrupts, with a request in flight and events that wait. */
 static void get_stuck(Bench *bench)
