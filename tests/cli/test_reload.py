@@ -258,6 +258,24 @@ class Failures(ReloadCase):
         self.logged("new 0 1")
         self.assert_stops()
 
+    def test_way_back_brings_the_modules_back(self):
+        gateway = Gateway(self)
+        self.write("lib.lua", 'return function(n) return "old " .. n end')
+        self.app('local lib = require("lib") gw.on("agent", function(p) log.info(lib(p.n) .. gw.read_file("text")) end)')
+        self.write("text", "!")
+        self.run_host(gateway)
+        peer = gateway.peers.get(timeout=LIMIT_S)
+        self.write("lib.lua", 'return function(n) error("not good") end')
+        self.assert_reloaded()
+        for number in range(6):
+            peer.event("agent", {"n": number})
+        self.logged("generation 3 took over from 2")
+        self.write("text", "?")  # what is read later than the load is what is there
+        peer.event("agent", {"n": 7})
+        self.logged("old 7?")
+        self.assertEqual(self.status()["reloads"]["rollbacks"], 1)
+        self.assert_stops()
+
     def test_generation_that_is_stuck_is_replaced_by_force(self):
         gateway = Gateway(self)
         for name, call in (("execute", 'os.execute("exec sleep 30")'), ("popen", 'io.popen("exec sleep 30"):read("a")')):
