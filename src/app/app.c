@@ -386,13 +386,13 @@ static void describe(const Handler *handler, HandlerStatus *out)
 {
     *out = (HandlerStatus){.pattern = handler->pattern,
                            .label = handler->label,
-                           .handled = atomic_load(&handler->handled),
                            .errors = atomic_load(&handler->errors),
                            .skipped = atomic_load(&handler->skipped),
                            .queued = atomic_load(&handler->waiting),
                            .running = atomic_load(&handler->running),
                            .off = atomic_load(&handler->off)};
     latency_summary(&handler->latency, &out->latency);
+    out->handled = out->latency.count;
 }
 
 void app_each_handler(App *app, void (*each)(void *context, const HandlerStatus *handler), void *context)

@@ -57,7 +57,7 @@ static void start(lua_State *L, Generation *generation, Lane *lane, Message *mes
     lua_xmove(L, task_stack(task), args + 1);
     task_for(task, message, attempts, failures_probe(handler));
     lane->running++;
-    atomic_fetch_add_explicit(&handler->running, 1, memory_order_relaxed);
+    count_by(&handler->running, 1);
     handler->uses++;
     task_begin(generation, task, lane, handler->label, args);
 }
@@ -109,7 +109,7 @@ static Delivery *lane_pop(Generation *generation, Lane *lane, bool begins)
     if (!unlink(generation, delivery, begins)) return NULL;
     lane->first = delivery->next;
     lane->waiting--;
-    atomic_fetch_sub_explicit(&lane->handler->waiting, 1, memory_order_relaxed);
+    count_by(&lane->handler->waiting, (size_t)-1);
     return delivery;
 }
 
@@ -167,7 +167,7 @@ static void enqueue(lua_State *L, Generation *generation, Lane *lane, const Deli
     *lane->last = delivery;
     lane->last = &delivery->next;
     lane->waiting++;
-    atomic_fetch_add_explicit(&lane->handler->waiting, 1, memory_order_relaxed);
+    count_by(&lane->handler->waiting, 1);
     lane->handler->uses++;
     link_youngest(generation, delivery);
     if (bound && lane->waiting > bound) drop_first(generation, lane);
@@ -251,7 +251,7 @@ static void free_place(Generation *generation, Lane *lane)
 
 void lane_ended(Generation *generation, Lane *lane)
 {
-    atomic_fetch_sub_explicit(&lane->handler->running, 1, memory_order_relaxed);
+    count_by(&lane->handler->running, (size_t)-1);
     if (lane->held) takeover_tell_lane(generation, lane->held);
     free_place(generation, lane);
 }
@@ -302,7 +302,7 @@ static void begin_waiting(Generation *generation, Turn *turn)
     Delivery *delivery = turn->delivery;
     message_unref(generation_busy_with(generation, message_ref(delivery->message)));
     if (!generation_protect(generation, start_waiting, turn, handler->label)) {
-        atomic_fetch_add(&generation->handled, 1);
+        count_up(&generation->handled);
         letters_keep(generation, handler->label, delivery->message, NOT_CALLED, delivery->attempts + 1);
     }
     Message *handled = generation_busy_with(generation, NULL);

@@ -63,7 +63,7 @@ struct Handler {
     Quarantine quarantine;
     uint64_t skipped_before;        /* it was switched off: of all that it skipped */
     int64_t told_ms;                /* … when that was told last */
-    atomic_ullong handled, errors;  /* calls that ended, of them with an error */
+    atomic_ullong errors;           /* calls that ended with one; how many ended at all is in `latency` */
     atomic_ullong skipped;          /* events, while it was off */
     atomic_bool off;                /* what other threads see of the quarantine */
     atomic_size_t waiting, running; /* over all its lanes */
@@ -71,6 +71,17 @@ struct Handler {
     char label[96];                 /* `agent (watch.lua:12)`; another thread may read it: see Generation.doing */
     char pattern[];                 /* as registered */
 };
+
+/* A counter that one thread writes and others read needs no locked instruction. */
+static inline void count_up(atomic_ullong *counter)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
+static inline void count_by(atomic_size_t *gauge, size_t change)
+{
+    atomic_store_explicit(gauge, atomic_load_explicit(gauge, memory_order_relaxed) + change, memory_order_relaxed);
+}
 
 /* --- tasks.c ------------------------------------------------------------------------------------------------------------------- */
 
@@ -148,6 +159,7 @@ struct Generation {
 
     Message *connection; /* the last MESSAGE_CONNECTION */
     bool starting;       /* an error now means that it does not follow */
+    int64_t clock_us;    /* the time when the last call ended, since the inbox was waited for; 0: to be asked */
     bool drains;         /* it was replaced, and knows it */
     bool stopping;
     bool closing;           /* only finalizers of the script still run */

@@ -44,7 +44,8 @@ struct Handover {
     Call *calls;
     size_t name_count, left_count, call_count, next; /* next: of `left`, to be delivered */
     size_t call_room;
-    bool failed; /* there was no memory */
+    Inbox *inbox; /* in which what is left weighs; NULL: it does not yet, or any more */
+    bool failed;  /* there was no memory */
 };
 
 /* --- collecting ---------------------------------------------------------------------------------------------------------------- */
@@ -198,12 +199,24 @@ Handover *handover_seize(Generation *stuck)
         if (delivery->charged) inbox_release(app_inbox(stuck->app), delivery->message->size_bytes);
         delivery->charged = false;
     }
+    if (stuck->left) handover_weigh(stuck->left, NULL);
     pthread_mutex_unlock(&stuck->lock);
     return whole(NULL, handover);
 }
 
+void handover_weigh(Handover *handover, Inbox *inbox)
+{
+    for (size_t i = handover->next; i < handover->left_count; i++) {
+        size_t bytes = handover->left[i].message->size_bytes;
+        if (inbox) inbox_charge(inbox, bytes);
+        if (handover->inbox) inbox_release(handover->inbox, bytes);
+    }
+    handover->inbox = inbox;
+}
+
 static void forget(Handover *handover)
 {
+    handover_weigh(handover, NULL);
     for (size_t i = handover->next; i < handover->left_count; i++)
         message_unref(handover->left[i].message);
     for (size_t i = 0; i < handover->call_count; i++)
@@ -301,19 +314,26 @@ static void drop(Generation *generation, const Handover *handover, const Left *l
         letters_keep(generation, handover->names[left->name].pattern, left->message, GONE, left->attempts);
 }
 
+/* With the generation's lock held. */
+static Left take_next(Handover *handover)
+{
+    Left left = handover->left[handover->next++];
+    if (handover->inbox) inbox_release(handover->inbox, left.message->size_bytes);
+    return left;
+}
+
 /* The event as a whole, once, for all the handlers that it waited for. */
 static void skip_siblings(Handover *handover, const Left *left)
 {
     while (handover->next < handover->left_count && handover->left[handover->next].arrival == left->arrival)
-        message_unref(handover->left[handover->next++].message);
+        message_unref(take_next(handover).message);
 }
 
 bool handover_deliver(Generation *generation, Handover *handover)
 {
     if (handover->next == handover->left_count) return false;
-    Left left = handover->left[handover->next];
     pthread_mutex_lock(&generation->lock);
-    handover->next++;
+    Left left = take_next(handover);
     if (!left.partial) skip_siblings(handover, &left);
     pthread_mutex_unlock(&generation->lock);
     Handler *handler = left.partial ? find(generation, handover, left.name) : NULL;

@@ -15,6 +15,10 @@ Handover *handover_seize(Generation *stuck);
 void handover_free(Generation *generation,
                    Handover *handover); /* as if it had not been; NULL is fine. By who collected it */
 
+/* What is left weighs in that inbox from now on, until it is delivered; NULL: it does not any more. By who has it, or with the lock of the
+ * generation that does. */
+void handover_weigh(Handover *handover, Inbox *inbox);
+
 /* On the thread of the one that follows: its handlers hold back for the calls that run elsewhere. */
 void handover_hold(Generation *generation, Handover *handover);
 void handover_let_go(Generation *generation, Handover *handover, uint64_t lane); /* one call of that lane has ended */

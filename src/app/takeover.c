@@ -227,6 +227,7 @@ static void swap(Generation *incoming)
         tell_forced(before, text, sizeof text);
         condemn(incoming, before);
     }
+    if (incoming->left) handover_weigh(incoming->left, app->inbox);
     if (!before->failed_often) { /* the one to go back to, should this one fail */
         sources_unref(app->good);
         app->good = sources_ref(before->sources);

@@ -273,12 +273,12 @@ static int64_t now_us(void)
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-static void count_call(Generation *generation, Handler *handler, bool failed, int64_t took_us)
+static void count_call(Generation *generation, Handler *handler, bool failed, int64_t begun_us)
 {
-    latency_add(&handler->latency, took_us);
-    atomic_fetch_add_explicit(&generation->handled, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&handler->handled, 1, memory_order_relaxed);
-    if (failed) atomic_fetch_add_explicit(&handler->errors, 1, memory_order_relaxed);
+    generation->clock_us = now_us();
+    latency_add(&handler->latency, generation->clock_us - begun_us);
+    count_up(&generation->handled);
+    if (failed) count_up(&handler->errors);
 }
 
 /* A verdict is there without Lua, whose memory may be gone as well. */
@@ -322,7 +322,7 @@ static void task_ended(Generation *generation, Task *task, int results)
     bool failed = results < 0;
     forget_wait(generation, task);
     if (task->asked) eval_ended(generation, task->L, task->asked, results);
-    if (lane) count_call(generation, lane->handler, failed && !task->cancelled, now_us() - task->begun_us);
+    if (lane) count_call(generation, lane->handler, failed && !task->cancelled, task->begun_us);
     if (lane && (!failed || task->cancelled)) take_end(generation, task);
     if (failed) {
         if (!task->cancelled && !task->asked) tell_failure(generation, task);
@@ -360,7 +360,7 @@ void task_begin(Generation *generation, Task *task, Lane *lane, const char *what
 {
     task->lane = lane;
     task->what = what;
-    if (lane) task->begun_us = now_us();
+    if (lane) task->begun_us = generation->clock_us ? generation->clock_us : now_us();
     step(generation, task, args);
 }
 
