@@ -2,92 +2,13 @@
  * (nothing). */
 #include "app/app.h"
 
-#include "app_rig.h"
-
-#include <fcntl.h>
-
-/* --- helpers ------------------------------------------------------------------------------------------------------------------ */
-
-static void rewrite(const Bench *bench, const char *script)
-{
-    int fd = open(bench->path, O_WRONLY | O_TRUNC);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, script, strlen(script)), (ssize_t)strlen(script));
-    close(fd);
-}
-
-/* Waits for what only the app itself can tell; each change is news. */
-static bool news_since(const World *world, const void *count)
-{
-    return world->news > *(const int *)count;
-}
-
-static void await_app(Bench *bench, bool (*done)(Bench *bench, void *argument), void *argument, const char *what)
-{
-    for (;;) {
-        pthread_mutex_lock(&bench->world.lock);
-        int news = bench->world.news;
-        pthread_mutex_unlock(&bench->world.lock);
-        if (done(bench, argument)) return;
-        await(&bench->world, news_since, &news, what);
-    }
-}
-
-static bool has_result(Bench *bench, void *result)
-{
-    return app_reloaded(bench->app, result);
-}
-
-static void begin_reload(Bench *bench, const char *script)
-{
-    rewrite(bench, script);
-    assert_true(app_reload(bench->app, RELOAD_ASKED, "test"));
-}
-
-static AppReloaded await_reloaded(Bench *bench)
-{
-    AppReloaded result;
-    await_app(bench, has_result, &result, "what comes of the reload");
-    return result;
-}
-
-static AppReloaded reload(Bench *bench, const char *script)
-{
-    begin_reload(bench, script);
-    return await_reloaded(bench);
-}
-
-static void reload_well(Bench *bench, const char *script)
-{
-    AppReloaded result = reload(bench, script);
-    if (result.outcome != RELOADED_DONE) fail_msg("not reloaded: %s", result.text);
-}
-
-static bool drained(Bench *bench, void *unused)
-{
-    AppStatus status;
-    (void)unused;
-    app_tidy(bench->app, generation_now_ms());
-    app_status(bench->app, 0, &status);
-    return status.draining == 0;
-}
-
-static void await_drained(Bench *bench)
-{
-    await_app(bench, drained, NULL, "the end of the old generation");
-}
+#include "reload_rig.h"
 
 static unsigned generation_of_app(const Bench *bench)
 {
     AppStatus status;
     app_status(bench->app, 0, &status);
     return status.generation;
-}
-
-static void setup(Bench *bench, const char *script, AppConfig config)
-{
-    if (!bench_load_with(bench, script, config)) fail_msg("did not load: %s", bench->problem);
-    assert_true(app_start(bench->app));
 }
 
 /* --- the next one takes over ---------------------------------------------------------------------------------------------------- */

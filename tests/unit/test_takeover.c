@@ -2,84 +2,9 @@
  * is left behind (nothing). */
 #include "app/app.h"
 
-#include "app_rig.h"
-
-#include <fcntl.h>
+#include "reload_rig.h"
 
 /* --- helpers ------------------------------------------------------------------------------------------------------------------ */
-
-static void setup(Bench *bench, const char *script, AppConfig config)
-{
-    if (!bench_load_with(bench, script, config)) fail_msg("did not load: %s", bench->problem);
-    assert_true(app_start(bench->app));
-}
-
-static AppStatus status_of(const Bench *bench)
-{
-    AppStatus status;
-    app_status(bench->app, 0, &status);
-    return status;
-}
-
-/* The world changes, or some milliseconds pass. */
-static void await_change(World *world)
-{
-    struct timespec due;
-    clock_gettime(CLOCK_REALTIME, &due);
-    due.tv_nsec += 5000000;
-    due.tv_sec += due.tv_nsec / 1000000000;
-    due.tv_nsec %= 1000000000;
-    pthread_mutex_lock(&world->lock);
-    pthread_cond_timedwait(&world->changed, &world->lock, &due);
-    pthread_mutex_unlock(&world->lock);
-}
-
-/* For what only the app itself can tell. */
-static void await_app(Bench *bench, bool (*done)(Bench *bench, void *argument), void *argument, const char *what)
-{
-    int64_t due_ms = generation_now_ms() + PATIENCE_S * 1000;
-    while (!done(bench, argument)) {
-        if (generation_now_ms() > due_ms)
-            fail_msg("waited for %s\nnotes: %s\nerrors: %s", what, bench->world.notes, bench->world.errors);
-        await_change(&bench->world);
-        app_tidy(bench->app, generation_now_ms());
-    }
-}
-
-static bool has_result(Bench *bench, void *result)
-{
-    return app_reloaded(bench->app, result);
-}
-
-static void begin_reload(Bench *bench, const char *script)
-{
-    int fd = open(bench->path, O_WRONLY | O_TRUNC);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, script, strlen(script)), (ssize_t)strlen(script));
-    close(fd);
-    assert_true(app_reload(bench->app, RELOAD_ASKED, "test"));
-}
-
-static AppReloaded await_reloaded(Bench *bench)
-{
-    AppReloaded result;
-    await_app(bench, has_result, &result, "what comes of the reload");
-    return result;
-}
-
-static AppReloaded reload_well(Bench *bench, const char *script)
-{
-    begin_reload(bench, script);
-    AppReloaded result = await_reloaded(bench);
-    if (result.outcome != RELOADED_DONE) fail_msg("not reloaded: %s", result.text);
-    return result;
-}
-
-static bool drained(Bench *bench, void *unused)
-{
-    (void)unused;
-    return status_of(bench).draining == 0;
-}
 
 static bool none_is_left_behind(Bench *bench, void *unused)
 {
@@ -138,7 +63,7 @@ static void calls_that_end_all_at_once_hold_nothing_back_any_more(void **state)
     reload_well(&bench, "on('e', function(n) note('new' .. n) end) on('busy', function() note('busy') hang() end)");
     send_event(&bench, "busy", "");
     await_note(&bench.world, "busy");
-    await_app(&bench, drained, NULL, "the end of the old generation");
+    await_drained(&bench);
     send_event(&bench, "e", "1");
     unhang(&bench.world);
     await_note(&bench.world, "new1");
@@ -302,7 +227,7 @@ static void one_that_is_stuck_while_it_drains_does_not_keep_the_next_ones_waitin
     await_note(&bench.world, "third3");
     assert_true(!strstr(bench.world.notes, "second2") != !strstr(bench.world.notes, "third2"));
     assert_int_equal(status_of(&bench).abandoned, 1);
-    assert_int_equal(status_of(&bench).draining, 0);
+    await_drained(&bench);
     unhang(&bench.world);
     bench_stop(&bench);
 }
