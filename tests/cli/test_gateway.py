@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 
-from harness import Case, Gateway, main
+from harness import Case, Gateway, main, needs_signals
 
 TOKEN = "s3cret-token"
 PAIRING = {"code": "NOT_PAIRED", "message": "pairing required", "details": {"code": "PAIRING_REQUIRED", "reason": "not-paired", "requestId": "req-7"}}
@@ -399,6 +399,7 @@ class Run(Case):
         self.until(process, "all answered")
         self.assertEqual(self.stop(process)[0], 0)
 
+    @needs_signals
     def test_handler_that_does_not_return_is_named_and_left_behind(self):
         script = """
         gw.on("hello", function() while true do end end)

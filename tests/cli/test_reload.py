@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 
-from harness import Case, Gateway, LIMIT_S, main
+from harness import Case, Gateway, LIMIT_S, main, needs_signals
 
 PAIRING = {"code": "NOT_PAIRED", "message": "pairing required",
            "details": {"code": "PAIRING_REQUIRED", "reason": "not-paired", "requestId": "req-7"}}
@@ -445,6 +445,7 @@ class Folders(ReloadCase):
         self.assertEqual(self.names(), ["a", "b"])
         self.assert_stops()
 
+    @needs_signals
     def test_one_that_still_loads_at_the_stop(self):
         self.write("apps/c.lua", 'log.info("loads") os.execute("exec sleep 15 > /dev/null 2>&1")')
         caller = self.start("reload")

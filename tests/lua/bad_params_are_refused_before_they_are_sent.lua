@@ -1,5 +1,8 @@
 -- What has no JSON form is told with its place; what is larger than the gateway takes, too; misuse raises.
 
+--! file gatehouse.lua
+--| return { apps = { app = { cpu = false } } }
+
 --! scenario
 sim.on("echo", function(params) return params end)
 

@@ -2,7 +2,7 @@
 
 --! allow-errors
 --! file gatehouse.lua
---| return { apps = { hungry = { memory = "32MiB" } } }
+--| return { apps = { hungry = { memory = "32MiB", cpu = false } } }
 
 --! scenario
 sim.on("feed", function(_, peer)

@@ -4,6 +4,7 @@
 --! sim: --tick-ms 200
 --! exit: 1
 --! allow-errors
+--! not-under: tsan
 --! file gatehouse.lua
 --| return { apps = { looper = { cpu = false } } }
 
