@@ -55,7 +55,7 @@ typedef struct {
     bool loads;          /* a load runs */
     bool wants;          /* another one is to follow */
     ReloadKind kind;     /* … of this kind, for this reason */
-    char reason[128];
+    char reason[256];
     char last_failure[4096]; /* of a reload; empty when the last one was well */
     HostEval *evals;
     FileWatch *files;  /* NULL: they are not watched */

@@ -269,7 +269,9 @@ class Failures(ReloadCase):
         self.assert_reloaded()
         for number in range(6):
             peer.event("agent", {"n": number})
-        self.logged("generation 3 took over from 2")
+        self.logged("generation 3 took over from 2, with the files of the generation before that")
+        self.assertRegex(self.status()["reloads"]["last_error"],
+                         r"^generation 2 was taken back to the files of the one before: 6 of its first 6 handler calls failed; .*not good")
         self.write("text", "?")  # what is read later than the load is what is there
         peer.event("agent", {"n": 7})
         self.logged("old 7?")
