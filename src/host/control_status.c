@@ -202,7 +202,7 @@ static void write_connection(Buffer *out, const Control *control)
 
 /* --- apps ---------------------------------------------------------------------------------------------------------------------- */
 
-void control_write_handler(Buffer *out, const HandlerStatus *handler)
+static void write_handler(Buffer *out, const HandlerStatus *handler)
 {
     buffer_append_char(out, '{');
     json_write_member_string(out, "event", handler->pattern);
@@ -226,7 +226,7 @@ static void add_handler(void *context, const HandlerStatus *handler)
     Buffer *out = context;
 
     if (buffer_size(out) > 0 && out->base[out->end - 1] == '}') buffer_append_char(out, ',');
-    control_write_handler(out, handler);
+    write_handler(out, handler);
 }
 
 static void write_sizes(Buffer *out, const AppStatus *status)
