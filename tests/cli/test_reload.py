@@ -298,7 +298,7 @@ class Failures(ReloadCase):
                 self.logged("new 2")
                 app = self.status()
                 self.assertEqual((app["generation"], app["abandoned"], app["inbox"]["count"]), (2, 1, 0))
-                self.assertIn("1 generations that were replaced hang", self.gatehouse("status")[1])
+                self.assertIn("1 thread of replaced generations did not come back", self.gatehouse("status")[1])
                 self.end_children()
                 self.until(lambda: self.status()["abandoned"] == 0)
                 self.assert_stops()
