@@ -66,6 +66,7 @@ typedef struct {
     bool started;
     bool has_ended; /* its last work was run here: nothing that is still posted points at it */
     LogLimit slow, holds, loses, spills, drops, breaks; /* lines about it */
+    char slow_label[96];                                /* what the limit `slow` is about */
     uint64_t told_drops, told_breaks;                   /* how many were told */
 } HostApp;
 
