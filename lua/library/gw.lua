@@ -156,6 +156,9 @@ function gw.now() end
 
 ---Reads a file of the app's folder.
 ---
+---One that the main chunk reads belongs to the app as its script does: `gatehouse run --watch` reloads the app when it changes, and the way back to the
+---generation before brings its content back. What a handler reads later is what is there then, and is not watched.
+---
 ---Codes: `NOT_FOUND`, `BAD_PATH` (absolute, or with `..`), `TOO_LARGE` (for the app's memory), `READ_FAILED`.
 ---
 ---```lua

@@ -9,44 +9,10 @@
 
 #define WHY " is refused: the app runs in a sandbox (setting `sandbox`)"
 
-/* Upvalue: what to say. */
-static int refuse(lua_State *L)
-{
-    return luaL_error(L, "%s", lua_tostring(L, lua_upvalueindex(1)));
-}
-
-static bool is_one_of(const char *name, const char *const *names)
-{
-    for (; *names; names++)
-        if (strcmp(name, *names) == 0) return true;
-    return false;
-}
-
-/* Of the global table `library` only these functions stay; what is no function (an open file) goes. */
-static void keep_only(lua_State *L, const char *library, const char *const *kept)
-{
-    lua_getglobal(L, library);
-    lua_pushnil(L);
-    while (lua_next(L, -2)) { /* library, name, value */
-        bool function = lua_isfunction(L, -1);
-        lua_pop(L, 1);
-        if (lua_type(L, -1) == LUA_TSTRING && is_one_of(lua_tostring(L, -1), kept)) continue;
-        lua_pushvalue(L, -1); /* library, name, name */
-        if (function) {
-            lua_pushfstring(L, "%s.%s" WHY, library, lua_tostring(L, -1));
-            lua_pushcclosure(L, refuse, 1);
-        } else {
-            lua_pushnil(L);
-        }
-        lua_rawset(L, -4); /* a field that is there: the walk goes on */
-    }
-    lua_pop(L, 1);
-}
-
 static void refuse_global(lua_State *L, const char *name)
 {
     lua_pushfstring(L, "%s" WHY, name);
-    lua_pushcclosure(L, refuse, 1);
+    refusal_push(L);
     lua_setglobal(L, name);
 }
 
@@ -91,10 +57,10 @@ void sandbox_close(lua_State *L)
     static const char *const os[] = {"clock", "date", "difftime", "time", "setlocale", NULL};
     static const char *const package[] = {"config", "loaded", "preload", "searchers", NULL};
     if (!sandboxed(L)) return;
-    keep_only(L, "io", nothing);
-    keep_only(L, "debug", nothing);
-    keep_only(L, "os", os);
-    keep_only(L, "package", package);
+    library_keep_only(L, "io", nothing, WHY);
+    library_keep_only(L, "debug", nothing, WHY);
+    library_keep_only(L, "os", os, WHY);
+    library_keep_only(L, "package", package, WHY);
     refuse_global(L, "dofile");
     refuse_global(L, "loadfile");
     lua_getglobal(L, "collectgarbage");

@@ -14,11 +14,43 @@ static int refuse(lua_State *L)
     return luaL_error(L, "%s", lua_tostring(L, lua_upvalueindex(1)));
 }
 
+void refusal_push(lua_State *L)
+{
+    lua_pushcclosure(L, refuse, 1);
+}
+
+bool is_one_of(const char *name, const char *const *names)
+{
+    for (; *names; names++)
+        if (strcmp(name, *names) == 0) return true;
+    return false;
+}
+
+void library_keep_only(lua_State *L, const char *library, const char *const *kept, const char *why)
+{
+    lua_getglobal(L, library);
+    lua_pushnil(L);
+    while (lua_next(L, -2)) { /* library, name, value */
+        bool function = lua_isfunction(L, -1);
+        lua_pop(L, 1);
+        if (lua_type(L, -1) == LUA_TSTRING && is_one_of(lua_tostring(L, -1), kept)) continue;
+        lua_pushvalue(L, -1); /* library, name, name */
+        if (function) {
+            lua_pushfstring(L, "%s.%s%s", library, lua_tostring(L, -1), why);
+            refusal_push(L);
+        } else {
+            lua_pushnil(L);
+        }
+        lua_rawset(L, -4); /* a field that is there: the walk goes on */
+    }
+    lua_pop(L, 1);
+}
+
 /* Field `name` of the table on top of the stack raises `message`. */
 static void refuse_field(lua_State *L, const char *name, const char *message)
 {
     lua_pushstring(L, message);
-    lua_pushcclosure(L, refuse, 1);
+    refusal_push(L);
     lua_setfield(L, -2, name);
 }
 
@@ -77,27 +109,6 @@ static int get_local(lua_State *L)
     int results = call_looker(L);
     bool hide = lua_type(L, 1) == LUA_TSTRING && strcmp(lua_tostring(L, 1), "(C temporary)") == 0;
     return hide ? 0 : results;
-}
-
-static void restrict_debug(lua_State *L)
-{
-    static const char *const kept[] = {"traceback", "getinfo", "getlocal", NULL};
-    lua_getglobal(L, "debug");
-    lua_pushnil(L);
-    while (lua_next(L, -2)) { /* debug, name, function */
-        const char *name = lua_tostring(L, -2);
-        bool keep = false;
-        for (size_t i = 0; kept[i] && !keep; i++)
-            keep = strcmp(kept[i], name) == 0;
-        lua_pop(L, 1);
-        if (keep) continue;
-        lua_pushfstring(L, "debug.%s is refused inside an app", name);
-        lua_pushcclosure(L, refuse, 1); /* debug, name, refusal */
-        lua_pushvalue(L, -2);
-        lua_insert(L, -2);
-        lua_rawset(L, -4); /* a field that is there: the walk goes on */
-    }
-    lua_pop(L, 1);
 }
 
 /* --- text only ---------------------------------------------------------------------------------------------------- */
@@ -164,6 +175,7 @@ static int set_locale(lua_State *L)
 void stdlib_restrict(lua_State *L)
 {
     static const luaL_Reg loaders[] = {{"load", load_text}, {NULL, NULL}};
+    static const char *const kept[] = {"traceback", "getinfo", "getlocal", NULL};
     static const luaL_Reg lookers[] = {{"getinfo", get_info}, {"getlocal", get_local}, {NULL, NULL}};
     lua_getglobal(L, "os");
     refuse_field(L, "exit",
@@ -178,6 +190,6 @@ void stdlib_restrict(lua_State *L)
     lua_setglobal(L, "loadfile");
     lua_pushcfunction(L, do_file);
     lua_setglobal(L, "dofile");
-    restrict_debug(L);
+    library_keep_only(L, "debug", kept, " is refused inside an app");
     wrap(L, "debug", lookers);
 }

@@ -20,6 +20,14 @@ void sandbox_close(lua_State *L); /* after all others: nothing if the app runs w
 void require_open(lua_State *L);  /* the app's folder, what ships, the system; text only */
 void globals_make_strict(lua_State *L);
 
+/* Pushes a function that raises the message on top of the stack, in its place. */
+void refusal_push(lua_State *L);
+
+/* Of the global table `library` only the functions named in `kept` (ended by NULL) stay. The others are there, and raise their name and `why`;
+ * what is no function (an open file) goes. */
+void library_keep_only(lua_State *L, const char *library, const char *const *kept, const char *why);
+bool is_one_of(const char *name, const char *const *names);
+
 /* Pushes what the chunk of an embedded file returns, called with `args` values from the top of L. Raises if there is
  * none of that name. */
 void require_embedded(lua_State *L, const char *name, int args);

@@ -209,14 +209,6 @@ bool app_reload(App *app, ReloadKind kind, const char *reason)
     return begun;
 }
 
-bool app_reloading(App *app)
-{
-    pthread_mutex_lock(&app->lock);
-    bool loads = app->incoming != NULL;
-    pthread_mutex_unlock(&app->lock);
-    return loads;
-}
-
 Sources *app_sources(App *app, AppSources which)
 {
     pthread_mutex_lock(&app->lock);

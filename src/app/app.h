@@ -116,9 +116,6 @@ bool app_reloaded(App *app, AppReloaded *out);
 typedef enum { WISH_NONE, WISH_BACK, WISH_AGAIN } AppWish;
 AppWish app_wish(App *app, char *reason, size_t reason_size); /* once */
 
-/* Whether a generation loads or waits to follow. */
-bool app_reloading(App *app);
-
 /* The files that the last load from the disk has read, well or not; and those of the current generation. A reference for the caller; NULL if there
  * are none. */
 typedef enum { SOURCES_ATTEMPTED, SOURCES_CURRENT } AppSources;

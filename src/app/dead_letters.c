@@ -194,20 +194,6 @@ DeadLetter *dead_letters_take(DeadLetters *letters, uint64_t id)
     return letter;
 }
 
-DeadLetter *dead_letters_take_all(DeadLetters *letters)
-{
-    pthread_mutex_lock(&letters->lock);
-    DeadLetter *all = letters->first;
-    for (const DeadLetter *letter = all; letter; letter = letter->next)
-        tell_gone(letters, letter->id);
-    letters->stats.taken += letters->stats.count;
-    letters->stats.count = letters->stats.bytes = 0;
-    letters->first = NULL;
-    letters->end = &letters->first;
-    pthread_mutex_unlock(&letters->lock);
-    return all;
-}
-
 void dead_letters_stats(DeadLetters *letters, DeadLetterStats *out)
 {
     pthread_mutex_lock(&letters->lock);

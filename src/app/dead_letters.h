@@ -2,7 +2,7 @@
  * again.
  *
  * A ring, bounded by count and by bytes; the oldest goes first. Any thread calls anything here, except where it says
- * otherwise: the app's thread adds, the I/O thread lists and takes. No lock is held while the disk is waited for.
+ * otherwise: the app's thread adds and takes, the I/O thread lists. No lock is held while the disk is waited for.
  *
  * On disk, where the app wants that: `dead.jsonl` in its data folder (0600), one JSON object a line, which
  * dead_letters_new reads back. A letter is a line as dead_letter_write makes it; one that was taken or evicted is told
@@ -24,7 +24,7 @@ typedef struct DeadLetters DeadLetters;
 /* Fields are for reading. */
 typedef struct DeadLetter DeadLetter;
 struct DeadLetter {
-    DeadLetter *next; /* of a list that was taken */
+    DeadLetter *next; /* in the ring */
     uint64_t id;      /* 1, 2, …; never used again, also after a restart as far as the file tells */
     Message *message; /* the letter's own reference */
     const char *handler;
@@ -51,12 +51,11 @@ uint64_t dead_letters_add(DeadLetters *letters, Message *message, const char *ha
 /* Oldest first. `each` runs under the lock: it must not wait, nor call anything here. */
 void dead_letters_each(DeadLetters *letters, void (*each)(void *context, const DeadLetter *letter), void *context);
 
-/* Removes a letter, or all of them (a list, oldest first), which then belong to the caller. NULL if there is none.
+/* Removes a letter, which then belongs to the caller. NULL if there is none of that number.
  * Never waits for the disk: the file follows with the next dead_letters_add or dead_letters_flush. A process that dies
  * before has the letter again. */
 DeadLetter *dead_letters_take(DeadLetters *letters, uint64_t id);
-DeadLetter *dead_letters_take_all(DeadLetters *letters);
-void dead_letter_free(DeadLetter *letter); /* with its reference of the message, but without what is behind `next` */
+void dead_letter_free(DeadLetter *letter); /* with its reference of the message; NULL is fine */
 
 /* Brings the file up to date. Waits for the disk: not for the I/O thread. */
 void dead_letters_flush(DeadLetters *letters);

@@ -18,7 +18,6 @@ App *generation_app(const Generation *generation);
 unsigned generation_number(const Generation *generation);
 bool generation_loading(const Generation *generation);         /* the main chunk is running: no connection yet */
 bool generation_stopping(const Generation *generation);        /* its end has begun */
-bool generation_retired(const Generation *generation);         /* another one has taken over */
 void generation_refuse_retired(lua_State *L, const char *who); /* raises if so: what is begun now would never happen */
 const char *generation_folder(const Generation *generation);   /* the app's own folder: what `require` looks in first */
 Slice generation_connection(

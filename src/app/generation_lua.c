@@ -64,14 +64,14 @@ bool generation_stopping(const Generation *generation)
     return generation->stopping;
 }
 
-bool generation_retired(const Generation *generation)
+static bool is_retired(const Generation *generation)
 {
     return atomic_load_explicit(&generation->retired, memory_order_relaxed);
 }
 
 bool generation_replaced(const Generation *generation)
 {
-    return generation_retired(generation) || atomic_load_explicit(&generation->condemned, memory_order_relaxed);
+    return is_retired(generation) || atomic_load_explicit(&generation->condemned, memory_order_relaxed);
 }
 
 bool generation_cut_short(const Generation *generation)
@@ -87,7 +87,7 @@ bool generation_sent(const Generation *generation, const Message *response)
 void generation_refuse_retired(lua_State *L, const char *who)
 {
     const Generation *generation = generation_of(L);
-    if (generation_retired(generation))
+    if (is_retired(generation))
         luaL_error(L, "RELOADED: generation %d of this app was replaced, %s in it would never come to anything",
                    (int)generation->number, who);
 }

@@ -1,5 +1,5 @@
 /* generation_private.h - what the files of a generation share: generation.c (its thread), generation_loop.c (what it does with its
- * messages), generation_lua.c (its lua_State), load.c (the main chunk), tasks.c (coroutines), handlers.c (who listens to what),
+ * messages), generation_lua.c (its lua_State), load.c (the main chunk), tasks.c and task_wait.c (coroutines), handlers.c (who listens to what),
  * deliver.c (messages to handlers), handover.c (what the next generation gets), takeover.c (how it gets it), timers.c, failures.c and
  * letters.c (calls that failed), wish.c (what it asks the host for). */
 #ifndef GATEHOUSE_APP_GENERATION_PRIVATE_H
@@ -83,7 +83,7 @@ static inline void count_by(atomic_size_t *gauge, size_t change)
     atomic_store_explicit(gauge, atomic_load_explicit(gauge, memory_order_relaxed) + change, memory_order_relaxed);
 }
 
-/* --- tasks.c ------------------------------------------------------------------------------------------------------------------- */
+/* --- tasks.c, task_wait.c -------------------------------------------------------------------------------------------------------- */
 
 typedef struct {
     Task **slots; /* by the low bits of an id */

@@ -10,6 +10,7 @@
  *
  * What has to wait for its handler weighs too. If that alone keeps the inbox over the mark, and nothing of it moves, the handlers may
  * be waiting for an event that is behind it in the spill: then the mark is raised step by step, up to the inbox's limit. */
+#include "app/inbox_drops.h"
 #include "app/inbox_private.h"
 #include "app/spill.h"
 
@@ -20,22 +21,11 @@
 #define CHUNK 64      /* of a push, between two times that the lock is taken */
 #define STILL_MS 1000 /* without movement, until the mark is raised */
 
-/* Events of which some are dropped over the mark. */
-typedef struct {
-    Slice text;
-    bool prefix, newest;
-    uint64_t from;  /* no event of it is in the ring in front of this index */
-    size_t spilled; /* that are in the spill … */
-    size_t owed;    /* … of them the first so many are dropped (and counted) for younger ones behind them */
-} Drop;
-
 struct Overflow {
     Spill *spill; /* NULL: backpressure */
     size_t memory_bytes;
     bool waits_first;
-    Drop *drops;
-    size_t drop_count;
-    char *texts[2]; /* that the drops point into */
+    Drops drops;
     atomic_bool closed;
     atomic_uint raised; /* how often the mark was */
 
@@ -93,54 +83,6 @@ bool overflow_concerns(const Inbox *inbox, size_t count, size_t bytes)
            atomic_load(&inbox->count) + count > limits->high_count;
 }
 
-/* --- events that may be dropped ------------------------------------------------------------------------------------------------ */
-
-static bool is_of(const Drop *drop, const Message *message)
-{
-    Slice name = message->name;
-    if (message->kind != MESSAGE_EVENT) return false;
-    if (!drop->prefix) return slice_equals(name, drop->text);
-    /* As with handlers: what the host itself says is meant only by its full name. */
-    if (name.size < drop->text.size || (name.size > 0 && name.data[0] == '@')) return false;
-    return memcmp(name.data, drop->text.data, drop->text.size) == 0;
-}
-
-static Drop *find_drop(const Overflow *overflow, const Message *message)
-{
-    for (size_t i = 0; i < overflow->drop_count; i++)
-        if (is_of(&overflow->drops[i], message)) return &overflow->drops[i];
-    return NULL;
-}
-
-/* With the lock held: the oldest of it in the ring at which nobody has looked yet. False if there is none. */
-static bool evict(Inbox *inbox, Drop *drop)
-{
-    uint64_t next = inbox_next_index(inbox);
-    uint64_t first = inbox->peeked > next ? inbox->peeked : next;
-    uint64_t index = drop->from > first ? drop->from : first;
-    for (; index != inbox->tail; index++) {
-        Message **slot = &inbox->ring[index & inbox->mask];
-        if (!*slot || find_drop(inbox->overflow, *slot) != drop) continue;
-        atomic_fetch_sub(&inbox->bytes, (*slot)->size_bytes);
-        atomic_fetch_sub(&inbox->count, 1);
-        message_unref(*slot);
-        *slot = NULL;
-        drop->from = index + 1;
-        inbox->overflow->dropped_oldest++;
-        return true;
-    }
-    drop->from = index;
-    return false;
-}
-
-/* With the lock held: it makes room for a younger one, if there is an older one. */
-static void drop_older(Inbox *inbox, Drop *drop)
-{
-    if (evict(inbox, drop) || drop->spilled == drop->owed) return;
-    drop->owed++;
-    inbox->overflow->dropped_oldest++;
-}
-
 /* --- push ------------------------------------------------------------------------------------------------------------------------ */
 
 typedef enum { TO_RING, TO_SPILL, DROPPED } Fate;
@@ -152,9 +94,9 @@ static Fate decide(Inbox *inbox, const Message *message)
     bool waits_in_line = message->kind == MESSAGE_EVENT || message->kind == MESSAGE_CONNECTION;
     if (!waits_in_line || atomic_load(&overflow->closed)) return TO_RING; /* others belong to who waits for them */
     if (!atomic_load(&inbox->spilling) && !over_mark(inbox)) return TO_RING;
-    Drop *drop = find_drop(overflow, message);
+    Drop *drop = drops_find(&overflow->drops, message);
     if (drop && drop->newest) return DROPPED;
-    if (drop) drop_older(inbox, drop);
+    if (drop && drops_older(inbox, &overflow->drops, drop)) overflow->dropped_oldest++;
     if (!overflow->spill || (!atomic_load(&inbox->spilling) && !over_mark(inbox))) return TO_RING;
     if (overflow_is_patient(inbox) && !inbox_over(inbox, inbox->limits.limit_bytes, inbox->limits.limit_count))
         return TO_RING;
@@ -211,7 +153,7 @@ static void note_put(Overflow *overflow, const Chosen *chosen, size_t refused)
     overflow->put -= refused;
     overflow->refused += refused;
     for (size_t i = 0; i < refused; i++) {
-        Drop *drop = find_drop(overflow, chosen->spilled[i]);
+        Drop *drop = drops_find(&overflow->drops, chosen->spilled[i]);
         if (drop && drop->spilled > 0) drop->spilled--;
         message_unref(chosen->spilled[i]);
     }
@@ -290,19 +232,7 @@ static void stop_spilling(Inbox *inbox)
     atomic_store(&inbox->waits_for_lighter, false);
     atomic_store(&overflow->raised, 0);
     overflow->still_ms = 0;
-    for (size_t i = 0; i < overflow->drop_count; i++)
-        overflow->drops[i].spilled = overflow->drops[i].owed = 0; /* what was lost on the disk is in them */
-}
-
-/* With the lock held: whether it is dropped, for one behind it. */
-static bool is_owed(Overflow *overflow, const Message *message)
-{
-    Drop *drop = find_drop(overflow, message);
-    if (!drop || drop->spilled == 0) return false;
-    drop->spilled--;
-    if (drop->owed == 0) return false;
-    drop->owed--;
-    return true;
+    drops_forget_spilled(&overflow->drops); /* what was lost on the disk is in them */
 }
 
 /* With the lock held. */
@@ -311,7 +241,7 @@ static void take_back(Inbox *inbox, Message *const *taken, size_t count, bool al
     Overflow *overflow = inbox->overflow;
     uint64_t tail = inbox->tail;
     for (size_t i = 0; i < count; i++) {
-        if (is_owed(overflow, taken[i]))
+        if (drops_is_owed(&overflow->drops, taken[i]))
             message_unref(taken[i]);
         else
             inbox_append(inbox, taken[i]);
@@ -403,43 +333,6 @@ static void on_relieved(void *context)
     pthread_mutex_unlock(&inbox->lock);
 }
 
-static size_t count_names(const char *names)
-{
-    size_t count = 0;
-    for (; names && *names; names += strspn(names, ",")) {
-        names += strcspn(names, ",");
-        count++;
-    }
-    return count;
-}
-
-static void read_names(Overflow *overflow, const char *names, bool newest)
-{
-    for (; names && *names; names += strspn(names, ",")) {
-        Slice text = slice_make(names, strcspn(names, ","));
-        names += text.size;
-        bool prefix = text.size > 0 && text.data[text.size - 1] == '*';
-        if (prefix) text.size--;
-        overflow->drops[overflow->drop_count++] = (Drop){.text = text, .prefix = prefix, .newest = newest};
-    }
-}
-
-static bool set_drops(Overflow *overflow, const InboxOverflow *policy)
-{
-    const char *names[2] = {policy->drop_newest, policy->drop_oldest};
-    size_t count = count_names(names[0]) + count_names(names[1]);
-    if (count == 0) return true;
-    overflow->drops = calloc(count, sizeof *overflow->drops);
-    if (!overflow->drops) return false;
-    for (size_t i = 0; i < 2; i++) {
-        if (!names[i]) continue;
-        overflow->texts[i] = strdup(names[i]);
-        if (!overflow->texts[i]) return false;
-        read_names(overflow, overflow->texts[i], i == 0);
-    }
-    return true;
-}
-
 bool inbox_set_overflow(Inbox *inbox, const InboxOverflow *policy)
 {
     if (!policy->folder && !policy->drop_oldest && !policy->drop_newest) return true;
@@ -448,7 +341,7 @@ bool inbox_set_overflow(Inbox *inbox, const InboxOverflow *policy)
     pthread_mutex_init(&overflow->refilling, NULL);
     overflow->waits_first = policy->waits_first;
     overflow->memory_bytes = policy->memory_bytes ? policy->memory_bytes : SPILL_MEMORY_BYTES;
-    bool set = set_drops(overflow, policy);
+    bool set = drops_set(&overflow->drops, policy);
     if (set && policy->folder) {
         const SpillConfig config = {.limit_bytes = policy->limit_bytes,
                                     .memory_bytes = overflow->memory_bytes,
@@ -471,9 +364,7 @@ void overflow_free(Overflow *overflow)
     atomic_store(&overflow->closed, true);
     spill_free(overflow->spill);
     pthread_mutex_destroy(&overflow->refilling);
-    free(overflow->drops);
-    free(overflow->texts[0]);
-    free(overflow->texts[1]);
+    drops_clear(&overflow->drops);
     free(overflow);
 }
 
@@ -487,8 +378,8 @@ uint64_t inbox_close_spill(Inbox *inbox)
     atomic_store(&overflow->closed, true);
     spill_stats(overflow->spill, &stats);
     uint64_t dropped = overflow->put - overflow->refilled - stats.lost;
-    for (size_t i = 0; i < overflow->drop_count; i++)
-        dropped -= overflow->drops[i].owed < dropped ? overflow->drops[i].owed : dropped; /* were counted as dropped */
+    size_t owed = drops_owed(&overflow->drops); /* were counted as dropped */
+    dropped -= owed < dropped ? owed : dropped;
     stop_spilling(inbox);
     inbox_relieve(inbox);
     pthread_mutex_unlock(&inbox->lock);

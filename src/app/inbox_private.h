@@ -1,4 +1,5 @@
-/* inbox_private.h - what inbox.c (the queue in memory) and inbox_overflow.c (what happens beyond its mark) share. */
+/* inbox_private.h - what inbox.c (the queue in memory) and inbox_overflow.c (what happens beyond its mark) and
+ * inbox_drops.c (what is dropped there) share. */
 #ifndef GATEHOUSE_APP_INBOX_PRIVATE_H
 #define GATEHOUSE_APP_INBOX_PRIVATE_H
 

@@ -1,4 +1,4 @@
-/* tasks.c - coroutines that may wait.
+/* tasks.c - coroutines that may wait: how they begin, run and end. What they wait for is in task_wait.c.
  *
  * A task is a coroutine with a name. While it waits, its wait has a name too, and whoever ends the wait (a response, a timer, another
  * task) says that name; a name that is out of date is simply not found. So nothing is resumed twice, and nothing dangles.
@@ -11,41 +11,13 @@
  *       └──────────────────┘ its coroutine is used again for the next task
  *
  * Tasks run from the loop only, never inside each other: what wakes or starts one puts it in the list of ready ones. */
-#include "app/generation_private.h"
+#include "app/tasks_private.h"
 
 #include <lauxlib.h>
 #include <stdlib.h>
 #include <time.h>
 
-#define SLOT_BITS 24
-#define SLOT_MASK ((1u << SLOT_BITS) - 1)
 #define IDLE_TASKS 64 /* coroutines kept for the next tasks */
-
-typedef enum { WAIT_NONE, WAIT_ANY, WAIT_RESPONSE } WaitKind;
-
-struct Task {
-    Task *next; /* in the list of ready or of idle ones */
-    lua_State *L;
-    int thread_ref; /* keeps the coroutine */
-    size_t slot;
-    uint64_t id;   /* 0: idle */
-    uint64_t wait; /* name of the wait; 0: none */
-    WaitKind kind;
-    bool yielded; /* the wait has begun for good: it can be woken */
-    bool ready;
-    bool cancelled;
-    int accepted_ref; /* a function for a response that is not the last */
-    int args;         /* values for the next step, on its stack */
-    AppTimer alarm;
-    Lane *lane;        /* of a handler's call; NULL otherwise */
-    int64_t begun_us;  /* and when that began */
-    Message *message;  /* … for that event */
-    unsigned attempts; /* … which has failed so often before */
-    bool keeps;        /* … and has a reference of it */
-    bool probe;        /* … which decides whether the handler stays off */
-    uint64_t asked;    /* by whom, if somebody waits for its results; 0: nobody */
-    const char *what;  /* label for messages */
-};
 
 lua_State *task_stack(Task *task)
 {
@@ -81,27 +53,9 @@ bool task_owns(lua_State *coroutine)
     return *owner_of(coroutine) != NULL && !watchdog_spent(coroutine);
 }
 
-static uint64_t new_name(Tasks *tasks, size_t slot)
+uint64_t task_new_name(Tasks *tasks, size_t slot)
 {
     return ++tasks->next_serial << SLOT_BITS | slot;
-}
-
-static Task *task_in_slot(const Tasks *tasks, uint64_t name)
-{
-    size_t slot = (size_t)(name & SLOT_MASK);
-    return slot < tasks->count ? tasks->slots[slot] : NULL;
-}
-
-static Task *find_task(const Tasks *tasks, uint64_t id)
-{
-    Task *task = task_in_slot(tasks, id);
-    return task && id && task->id == id ? task : NULL;
-}
-
-static Task *find_wait(const Tasks *tasks, uint64_t wait)
-{
-    Task *task = task_in_slot(tasks, wait);
-    return task && wait && task->wait == wait && task->yielded ? task : NULL;
 }
 
 /* --- making and keeping ----------------------------------------------------------------------------------------------------- */
@@ -128,13 +82,6 @@ static bool slots_grow(lua_State *L, Tasks *tasks)
     return true;
 }
 
-static void alarm_fires(lua_State *L, AppTimer *timer)
-{
-    Task *task = HEAP_OWNER(timer, Task, alarm);
-    lua_pushboolean(L, 1);
-    task_wake(L, task->wait, 1);
-}
-
 /* A task without a coroutine. */
 static Task *task_new(lua_State *L, Tasks *tasks)
 {
@@ -145,7 +92,7 @@ static Task *task_new(lua_State *L, Tasks *tasks)
     }
     *task = (Task){.slot = tasks->count};
     task->thread_ref = task->accepted_ref = LUA_NOREF;
-    task->alarm.fire = alarm_fires;
+    task->alarm.fire = task_alarm_fires;
     task->alarm.alarm = true;
     tasks->slots[tasks->count++] = task;
     return task;
@@ -174,7 +121,7 @@ Task *task_acquire(lua_State *L)
     tasks->idle_count--;
     tasks->live_count++;
     task->next = NULL;
-    task->id = new_name(tasks, task->slot);
+    task->id = task_new_name(tasks, task->slot);
     return task;
 }
 
@@ -211,7 +158,7 @@ static void release(Generation *generation, Task *task)
 
 /* --- running ---------------------------------------------------------------------------------------------------------------- */
 
-static void push_ready(Generation *generation, Task *task)
+void task_push_ready(Generation *generation, Task *task)
 {
     Tasks *tasks = &generation->tasks;
     task->ready = true;
@@ -253,17 +200,6 @@ static void report(Generation *generation, Task *task)
     (void)door_call(L, 1, 1);
     take_failure(generation, task, lua_tostring(L, -1));
     lua_settop(L, top);
-}
-
-static void forget_wait(Generation *generation, Task *task)
-{
-    if (task->wait) heap_remove(&generation->timers, &task->alarm.node);
-    if (task->kind == WAIT_RESPONSE && task->yielded) generation_asks(generation, -1);
-    luaL_unref(generation->L, LUA_REGISTRYINDEX, task->accepted_ref);
-    task->accepted_ref = LUA_NOREF;
-    task->wait = 0;
-    task->kind = WAIT_NONE;
-    task->yielded = false;
 }
 
 static int64_t now_us(void)
@@ -320,7 +256,7 @@ static void task_ended(Generation *generation, Task *task, int results)
 {
     Lane *lane = task->lane;
     bool failed = results < 0;
-    forget_wait(generation, task);
+    task_forget_wait(generation, task);
     if (task->asked) eval_ended(generation, task->L, task->asked, results);
     if (lane) count_call(generation, lane->handler, failed && !task->cancelled, task->begun_us);
     if (lane && (!failed || task->cancelled)) take_end(generation, task);
@@ -401,129 +337,8 @@ uint64_t task_start(lua_State *L, int args, const char *what)
     lua_xmove(L, task->L, args + 1);
     task->what = what;
     task->args = args;
-    push_ready(generation, task);
+    task_push_ready(generation, task);
     return task->id;
-}
-
-/* --- waiting ---------------------------------------------------------------------------------------------------------------- */
-
-uint64_t task_current(lua_State *L)
-{
-    Task *task = generation_of(L)->tasks.running;
-    return task && task->L == L ? task->id : 0;
-}
-
-/* Raises: why nothing can wait here. */
-static uint64_t refuse_to_wait(lua_State *L, const Task *running, const char *who)
-{
-    luaL_error(L,
-               running ? "%s waits, which a coroutine made by the script cannot: use task.spawn for it"
-                       : "%s waits, which only a handler, a timer or a task can: "
-                         "put it into gw.on(\"@ready\", function() … end)",
-               who);
-    return 0; /* not reached */
-}
-
-uint64_t task_wait_begin(lua_State *L, const char *who)
-{
-    Generation *generation = generation_of(L);
-    Task *task = generation->tasks.running;
-    if (!task || task->L != L) return refuse_to_wait(L, task, who);
-    if (task->cancelled) luaL_error(L, "%s: this task was cancelled", who);
-    forget_wait(generation, task);
-    task->kind = WAIT_ANY;
-    return task->wait = new_name(&generation->tasks, task->slot);
-}
-
-int task_wait(lua_State *L)
-{
-    Generation *generation = generation_of(L);
-    Task *task = generation->tasks.running;
-    task->yielded = true;
-    if (task->kind == WAIT_RESPONSE) generation_asks(generation, 1);
-    return lua_yield(L, 0);
-}
-
-void task_wait_until(lua_State *L, int64_t due_ms)
-{
-    app_timer_set(L, &generation_of(L)->tasks.running->alarm, due_ms);
-}
-
-void task_wait_response(lua_State *L, int accepted_index)
-{
-    Task *task = generation_of(L)->tasks.running;
-    if (accepted_index) {
-        lua_pushvalue(L, accepted_index);
-        task->accepted_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    }
-    task->kind = WAIT_RESPONSE;
-}
-
-bool task_wake(lua_State *L, uint64_t wait, int values)
-{
-    Generation *generation = generation_of(L);
-    Task *task = find_wait(&generation->tasks, wait);
-    if (!task || !lua_checkstack(task->L, values)) {
-        lua_pop(L, values);
-        return false;
-    }
-    lua_xmove(L, task->L, values);
-    task->args = values;
-    forget_wait(generation, task);
-    push_ready(generation, task);
-    return true;
-}
-
-bool task_alive(lua_State *L, uint64_t task)
-{
-    return find_task(&generation_of(L)->tasks, task) != NULL;
-}
-
-#define CANCELLED "{\"code\":\"CANCELLED\",\"message\":\"the task was cancelled\"}"
-
-/* Ends the wait of `task`, if it waits, with nil and the error, raw JSON. May raise. */
-static void cancel_wait(Generation *generation, lua_State *L, Task *task, const char *error)
-{
-    const AppConfig *config = generation->config;
-    if (!task->yielded) return;
-    uint64_t wait = task->wait;
-    bool asked = task->kind == WAIT_RESPONSE;
-    lua_pushnil(L);
-    config->bindings.push_error(L, slice_of(error));
-    if (task_wake(L, wait, 2) && asked)
-        config->port.cancel(config->port.context, generation->app, generation->number, wait);
-}
-
-bool task_cancel(lua_State *L, uint64_t id)
-{
-    Generation *generation = generation_of(L);
-    Task *task = find_task(&generation->tasks, id);
-    if (!task) return false;
-    cancel_wait(generation, L, task, CANCELLED);
-    task->cancelled = true;
-    return true;
-}
-
-typedef struct {
-    Task *task;
-    const char *error;
-} Cancel;
-
-/* Stack: cancel */
-static int cancel_one(lua_State *L)
-{
-    const Cancel *cancel = lua_touserdata(L, 1);
-    cancel->task->cancelled = cancel->task->id != 0; /* a loop of waits ends at the next one */
-    cancel_wait(generation_of(L), L, cancel->task, cancel->error);
-    return 0;
-}
-
-void tasks_cancel_all(Generation *generation, const char *error)
-{
-    for (size_t i = 0; i < generation->tasks.count; i++) {
-        Cancel cancel = {generation->tasks.slots[i], error};
-        generation_protect(generation, cancel_one, &cancel, "stopping");
-    }
 }
 
 void tasks_each_call(Generation *generation, void (*each)(void *context, Lane *lane), void *context)
@@ -532,34 +347,6 @@ void tasks_each_call(Generation *generation, void (*each)(void *context, Lane *l
         const Task *task = generation->tasks.slots[i];
         if (task->id && task->lane) each(context, task->lane);
     }
-}
-
-/* --- responses -------------------------------------------------------------------------------------------------------------- */
-
-/* Pushes the payload, or nil and an error. Returns how many values. */
-static int push_answer(lua_State *L, Generation *generation, const Message *message)
-{
-    const AppBindings *bindings = &generation->config->bindings;
-    const char *problem = NULL;
-    if (message->ok && bindings->push_json(L, message->payload, &problem)) return 1;
-    lua_pushnil(L);
-    if (problem)
-        bindings->push_error(
-            L, slice_of("{\"code\":\"BAD_RESPONSE\",\"message\":\"the gateway's answer is not valid JSON\"}"));
-    else
-        bindings->push_error(L, message->payload);
-    return 2;
-}
-
-bool task_answer(Generation *generation, lua_State *L, const Message *message)
-{
-    Task *task = find_wait(&generation->tasks, message->token);
-    if (!task) return false;
-    if (message->last) return task_wake(L, message->token, push_answer(L, generation, message));
-    if (task->accepted_ref == LUA_NOREF) return true;
-    lua_rawgeti(L, LUA_REGISTRYINDEX, task->accepted_ref);
-    task_start(L, push_answer(L, generation, message), "on_accepted");
-    return true;
 }
 
 void tasks_drop(Generation *generation)

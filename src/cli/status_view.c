@@ -284,9 +284,11 @@ static void view_troubles(Buffer *out, Slice app, bool colour)
     if (json_is_true(json_find(app, "stuck"))) buffer_append_text(out, "    it is stuck: it takes no events\n");
     if (is_there(json_find(app, "loading")))
         buffer_append_format(out, "    generation %" PRId64 " loads\n", view_int(app, "loading", 0));
-    if (view_int(app, "abandoned", 0) > 0)
-        buffer_append_format(out, "    %" PRId64 " generations that were replaced hang\n",
-                             view_int(app, "abandoned", 0));
+    if (view_int(app, "abandoned", 0) > 0) {
+        buffer_append_text(out, "    ");
+        append_count(out, view_int(app, "abandoned", 0), "thread");
+        buffer_append_text(out, " of replaced generations did not come back\n");
+    }
     if (is_there(json_find(app, "draining")))
         buffer_append_format(out, "    generation %" PRId64 " finishes what it had begun\n",
                              view_int(app, "draining", 0));

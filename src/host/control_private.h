@@ -62,7 +62,6 @@ void control_run(const ControlRequest *request, Slice command);
 
 /* control_status.c */
 void control_write_status(Buffer *out, const Control *control);
-void control_write_handler(Buffer *out, const HandlerStatus *handler);
 
 /* control_tail.c */
 void control_tail(const ControlRequest *request);

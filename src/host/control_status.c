@@ -22,6 +22,15 @@ static void write_text_or_null(Buffer *out, const char *key, const char *text)
     }
 }
 
+static void write_int_or_null(Buffer *out, const char *key, int64_t value, bool known)
+{
+    if (known) {
+        json_write_member_int(out, key, value);
+    } else {
+        write_null(out, key);
+    }
+}
+
 static void write_count(Buffer *out, const char *key, uint64_t count)
 {
     json_write_member_int(out, key, (int64_t)(count < INT64_MAX ? count : INT64_MAX));
@@ -81,11 +90,7 @@ static void write_host(Buffer *out, const Control *control)
     json_write_member_int(out, "started_at_ms", control->started_wall_ms);
     json_write_member_int(out, "uptime_ms", loop_now_ms(host->loop) - control->started_ms);
     json_write_member_int(out, "cpu_ms", cpu_ms());
-    if (resident >= 0) {
-        json_write_member_int(out, "rss_bytes", resident);
-    } else {
-        write_null(out, "rss_bytes");
-    }
+    write_int_or_null(out, "rss_bytes", resident, resident >= 0);
     open_object(out, "events");
     write_count(out, "received", stats.events);
     write_count(out, "unwanted", stats.unwanted);
@@ -178,28 +183,16 @@ static void write_connection(Buffer *out, const Control *control)
     json_write_member_int(out, "since_at_ms", control_wall_ms() - (now_ms - status.since_ms));
     json_write_member_int(out, "for_ms", now_ms - status.since_ms);
     write_problem(out, control);
-    if (status.protocol > 0) {
-        json_write_member_int(out, "protocol", status.protocol);
-    } else {
-        write_null(out, "protocol");
-    }
+    write_int_or_null(out, "protocol", status.protocol, status.protocol > 0);
     write_text_or_null(out, "server_version", status.server_version);
     write_text_or_null(out, "conn_id", status.conn_id);
     write_scopes(out, ready ? client_hello(client) : (Slice){0});
     write_count(out, "attempts", status.attempts);
     write_count(out, "connections", status.readies);
     write_count(out, "reconnects", status.readies > 0 ? status.readies - 1 : 0);
-    if (ready) {
-        json_write_member_int(out, "tick_age_ms", now_ms - status.last_tick_ms);
-    } else {
-        write_null(out, "tick_age_ms");
-    }
+    write_int_or_null(out, "tick_age_ms", now_ms - status.last_tick_ms, ready);
     json_write_member_int(out, "tick_interval_ms", status.tick_interval_ms);
-    if (status.last_seq >= 0) {
-        json_write_member_int(out, "last_seq", status.last_seq);
-    } else {
-        write_null(out, "last_seq");
-    }
+    write_int_or_null(out, "last_seq", status.last_seq, status.last_seq >= 0);
     write_count(out, "gaps", status.gaps);
     write_count(out, "missed_events", status.missed_events);
     write_count(out, "odd_frames", status.odd_frames);
@@ -209,7 +202,7 @@ static void write_connection(Buffer *out, const Control *control)
 
 /* --- apps ---------------------------------------------------------------------------------------------------------------------- */
 
-void control_write_handler(Buffer *out, const HandlerStatus *handler)
+static void write_handler(Buffer *out, const HandlerStatus *handler)
 {
     buffer_append_char(out, '{');
     json_write_member_string(out, "event", handler->pattern);
@@ -233,7 +226,7 @@ static void add_handler(void *context, const HandlerStatus *handler)
     Buffer *out = context;
 
     if (buffer_size(out) > 0 && out->base[out->end - 1] == '}') buffer_append_char(out, ',');
-    control_write_handler(out, handler);
+    write_handler(out, handler);
 }
 
 static void write_sizes(Buffer *out, const AppStatus *status)
@@ -254,15 +247,6 @@ static void write_sizes(Buffer *out, const AppStatus *status)
     write_count(out, "spilled", status->inbox.spilled);
     write_count(out, "disk_bytes", status->inbox.spill.disk_bytes);
     buffer_append_char(out, '}');
-}
-
-static void write_generation(Buffer *out, const char *key, unsigned number)
-{
-    if (number > 0) {
-        json_write_member_int(out, key, number);
-    } else {
-        write_null(out, key);
-    }
 }
 
 static const char *app_state(const HostApp *app)
@@ -297,8 +281,8 @@ static void write_app(Buffer *out, HostApp *app)
     json_write_member_string(out, "state", app_state(app));
     json_write_member_int(out, "generation", status.generation);
     json_write_member_int(out, "loaded_at_ms", status.loaded_ms);
-    write_generation(out, "loading", status.incoming);
-    write_generation(out, "draining", status.draining);
+    write_int_or_null(out, "loading", status.incoming, status.incoming > 0);
+    write_int_or_null(out, "draining", status.draining, status.draining > 0);
     json_write_member_int(out, "abandoned", status.abandoned);
     write_text_or_null(out, "running", status.running);
     json_write_member_int(out, "running_ms", *status.running ? status.busy_ms : 0);

@@ -75,13 +75,6 @@ void host_watch_files(Host *host);
 /* Runs a piece of Lua in the app, behind the messages that wait for it; `text` is what a REPL prints. False as above. */
 bool host_eval(Host *host, const char *name, Slice code, HostDone *done, void *context);
 
-/* Dead letters: events whose handler raised. Of the app `name`, or of all (NULL), oldest first within an app; `each` must neither wait nor
- * call anything here. */
-void host_dead_each(Host *host, const char *name,
-                    void (*each)(void *context, const char *app, const DeadLetter *letter), void *context);
-/* Puts the letter with that id (0: all) of the app, or of all apps, behind the messages that wait for it. Returns how many that are. */
-size_t host_dead_retry(Host *host, const char *name, uint64_t id);
-
 /* Calls `each` with every pattern that the app subscribed to, in no order. */
 void host_patterns(Host *host, const App *app, void (*each)(void *context, Slice pattern), void *context);
 

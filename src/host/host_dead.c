@@ -9,52 +9,34 @@ static bool is_meant(const HostApp *app, const char *name)
     return app->app && !app->removing && (!name || strcmp(app_name(app->app), name) == 0);
 }
 
-typedef struct {
-    const char *app;
-    void (*each)(void *context, const char *app, const DeadLetter *letter);
-    void *context;
-} Listing;
-
-static void list(void *context, const DeadLetter *letter)
-{
-    const Listing *listing = context;
-    listing->each(listing->context, listing->app, letter);
-}
-
-void host_dead_each(Host *host, const char *name,
-                    void (*each)(void *context, const char *app, const DeadLetter *letter), void *context)
-{
-    for (int i = 0; i < host->app_count; i++) {
-        const HostApp *app = host->apps[i];
-        if (!is_meant(app, name)) continue;
-        Listing listing = {app_name(app->app), each, context};
-        app_dead_each(app->app, list, &listing);
-    }
-}
-
-size_t host_dead_retry(Host *host, const char *name, uint64_t id)
+/* Behind the messages that wait. Returns how many that are. */
+static size_t put_back(Host *host, const char *name)
 {
     size_t count = 0;
 
     for (int i = 0; i < host->app_count; i++) {
         const HostApp *app = host->apps[i];
         if (!is_meant(app, name) || !app->started || app->has_ended) continue;
-        count += app_dead_retry(app->app, id);
+        count += app_dead_retry(app->app, 0);
     }
     if (count > 0) host_arm_watch(host);
     return count;
 }
 
-/* --- for the control socket ---------------------------------------------------------------------------------------------------- */
+typedef struct {
+    const char *app;
+    Buffer *out;
+} Listing;
 
-static void write_letter(void *context, const char *app, const DeadLetter *letter)
+static void write_letter(void *context, const DeadLetter *letter)
 {
-    Buffer *out = context;
+    const Listing *listing = context;
+    Buffer *out = listing->out;
 
     if (buffer_size(out) > LIST_BYTES) return;
     if (buffer_size(out) > 1) buffer_append_char(out, ',');
     buffer_append_char(out, '{');
-    json_write_member_string(out, "app", app);
+    json_write_member_string(out, "app", listing->app);
     json_write_member_int(out, "letter", (int64_t)letter->id);
     json_write_key(out, "event");
     (void)json_write_string(out, letter->message->name);
@@ -65,10 +47,16 @@ static void write_letter(void *context, const char *app, const DeadLetter *lette
     buffer_append_char(out, '}');
 }
 
+/* Oldest first within an app. */
 static void write_letters(Host *host, const char *name, Buffer *out)
 {
     buffer_append_char(out, '[');
-    host_dead_each(host, name, write_letter, out);
+    for (int i = 0; i < host->app_count; i++) {
+        const HostApp *app = host->apps[i];
+        if (!is_meant(app, name)) continue;
+        Listing listing = {app_name(app->app), out};
+        app_dead_each(app->app, write_letter, &listing);
+    }
     buffer_append_char(out, ']');
 }
 
@@ -80,7 +68,7 @@ bool host_dead(Host *host, const char *name, bool retry, HostDone *done, void *c
     if (!asked) return false;
     host_asked_expect(asked);
     if (retry)
-        buffer_append_format(&text, "{\"retried\":%zu}", host_dead_retry(host, name, 0));
+        buffer_append_format(&text, "{\"retried\":%zu}", put_back(host, name));
     else
         write_letters(host, name, &text);
     host_asked_part(asked, !text.failed, text.failed ? slice_of("there is not enough memory") : buffer_slice(&text));

@@ -9,6 +9,7 @@
 #include "protocol/json.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 #define LONGEST_ASK_MS \
     3000           /* an app that has been in one step for longer is told without its place, if that is not known */
@@ -218,6 +219,14 @@ static void tell(HostApp *app, const AppStatus *status, int64_t now_ms)
     }
 }
 
+/* What is slow is told again after a while; another handler than the one before at once. */
+static void look_who_is_slow(HostApp *app, const AppStatus *status)
+{
+    if (status->busy_ms < HOST_WATCH_MS || strcmp(app->slow_label, status->running) == 0) return;
+    (void)snprintf(app->slow_label, sizeof app->slow_label, "%s", status->running);
+    app->slow = (LogLimit){0};
+}
+
 /* Before a step that takes long is told, the app is asked where it is (app_look). What works without a pause is looked at anyway, but
  * not before it has used some CPU time, which it may have to wait for as well. */
 static bool awaits_place(HostApp *app, const AppStatus *status, int64_t now_ms)
@@ -260,6 +269,7 @@ void host_watch(void *context)
         bool stays = *status.running && status.busy_ms >= HOST_STUCK_MS;
         if (app->stuck && !app->waits && !stays) recovered(app);
         if (app->presses && (stays || still)) got_stuck(app, &status);
+        look_who_is_slow(app, &status);
         if (awaits_place(app, &status, now_ms))
             asked = true;
         else

@@ -55,7 +55,7 @@ typedef struct {
     bool loads;          /* a load runs */
     bool wants;          /* another one is to follow */
     ReloadKind kind;     /* … of this kind, for this reason */
-    char reason[128];
+    char reason[256];
     char last_failure[4096]; /* of a reload; empty when the last one was well */
     HostEval *evals;
     FileWatch *files;  /* NULL: they are not watched */
@@ -66,6 +66,7 @@ typedef struct {
     bool started;
     bool has_ended; /* its last work was run here: nothing that is still posted points at it */
     LogLimit slow, holds, loses, spills, drops, breaks; /* lines about it */
+    char slow_label[96];                                /* what the limit `slow` is about */
     uint64_t told_drops, told_breaks;                   /* how many were told */
 } HostApp;
 

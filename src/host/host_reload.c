@@ -100,8 +100,13 @@ static void tell_done(HostApp *app, const AppReloaded *result)
     Buffer text = {0};
     const char *name = app_name(app->app);
 
-    *app->last_failure = '\0';
-    log_print(app->host->log, LOG_INFO, name, "generation %u took over from %u", result->generation, result->before);
+    if (result->kind == RELOAD_BACK)
+        (void)snprintf(app->last_failure, sizeof app->last_failure,
+                       "generation %u was taken back to the files of the one before: %s", result->before, app->reason);
+    else
+        *app->last_failure = '\0';
+    log_print(app->host->log, LOG_INFO, name, "generation %u took over from %u%s", result->generation, result->before,
+              result->kind == RELOAD_BACK ? ", with the files of the generation before that" : "");
     buffer_append_format(&text, "%s: generation %u took over from %u", name, result->generation, result->before);
     if (*result->text) {
         log_print(app->host->log, LOG_ERROR, name, "%s", result->text);

@@ -488,6 +488,20 @@ class Run(Case):
             self.fail("it never slept for a second")
         self.assertEqual(self.stop(process)[0], 0)
 
+    def test_each_handler_that_stands_in_c_is_told(self):
+        gateway = Gateway(self)
+        self.write("watch.lua", '''
+            gw.on("one", function() os.execute("exec sleep 2.5") end)
+            gw.on("two", function() os.execute("exec sleep 2.5") end)
+        ''')
+        process = self.start("run", "--log-format", "json", "watch.lua", environment={"OPENCLAW_GATEWAY_URL": gateway.url, "OPENCLAW_GATEWAY_TOKEN": "t"})
+        peer = gateway.peers.get(timeout=60)
+        for name in ("one", "two"):
+            peer.event(name, {})
+        self.until(process, "handler one (watch.lua:2) has been in execute, called at watch.lua:2 for", "watch")
+        self.until(process, "handler two (watch.lua:3) has been in execute, called at watch.lua:3 for", "watch")  # and not ten seconds later
+        self.assertEqual(self.stop(process)[0], 0)
+
 
 if __name__ == "__main__":
     main()

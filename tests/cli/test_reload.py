@@ -269,7 +269,9 @@ class Failures(ReloadCase):
         self.assert_reloaded()
         for number in range(6):
             peer.event("agent", {"n": number})
-        self.logged("generation 3 took over from 2")
+        self.logged("generation 3 took over from 2, with the files of the generation before that")
+        self.assertRegex(self.status()["reloads"]["last_error"],
+                         r"^generation 2 was taken back to the files of the one before: 6 of its first 6 handler calls failed; .*not good")
         self.write("text", "?")  # what is read later than the load is what is there
         peer.event("agent", {"n": 7})
         self.logged("old 7?")
@@ -296,7 +298,7 @@ class Failures(ReloadCase):
                 self.logged("new 2")
                 app = self.status()
                 self.assertEqual((app["generation"], app["abandoned"], app["inbox"]["count"]), (2, 1, 0))
-                self.assertIn("1 generations that were replaced hang", self.gatehouse("status")[1])
+                self.assertIn("1 thread of replaced generations did not come back", self.gatehouse("status")[1])
                 self.end_children()
                 self.until(lambda: self.status()["abandoned"] == 0)
                 self.assert_stops()

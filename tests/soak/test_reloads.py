@@ -36,6 +36,8 @@ FAILURES = {
     "module": "require 'there_is_no_such_module'",
     "check": "gw.on('@start', function() error('not well') end)",
     "state": "gw.state.last = gw.state.last error('after the border')",
+    "memory": "local all = {} while true do all[#all + 1] = string.rep('x', 1 << 20) .. #all end",
+    "endless": "while true do end",
 }
 
 
@@ -84,7 +86,7 @@ class World:
         await_that(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0, "the load")
         (self.folder / "gatehouse.lua").write_text(
             f'return {{ url = "ws://127.0.0.1:{port}/", apps = {{\n'
-            f'  numbers = {{ path = "numbers.lua", config = {{ waits = {str(waits).lower()} }} }},\n'
+            f'  numbers = {{ path = "numbers.lua", memory = "32MiB", cpu = 0.1, config = {{ waits = {str(waits).lower()} }} }},\n'
             f'  driver = {{ path = "{HERE}/driver.lua", config = {{ count = {count}, rate = {rate} }} }} }} }}\n', encoding="utf-8")
         clean = {key: value for key, value in os.environ.items()
                  if not key.startswith(("OPENCLAW_", "GATEHOUSE_", "XDG_")) and not key.lower().endswith("_proxy")}
@@ -200,19 +202,23 @@ def pause_shortly(gatehouse, reloads):
 
 def stay_flat(gatehouse, reloads):
     def part(world):
+        # ThreadSanitizer holds back the signals that interrupt scripts.
+        names = [name for name in FAILURES if name != "endless" or not world.is_sanitized()]
         for _ in range(max(reloads // 10, 50)):  # until the heap has settled
             world.reload()
+        for name in names:
+            world.fail(name)
         before = world.look()
         for _ in range(reloads):
             world.reload()
         after = world.look()
-        for name in FAILURES:
+        for name in names:
             for _ in range(reloads // 10):
                 world.fail(name)
         failed = world.look()
         world.end()
         print(f"flat: RSS, descriptors, threads: {before} before, {after} after {reloads} reloads, "
-              f"{failed} after {reloads // 10} failed ones of each of {len(FAILURES)} kinds")
+              f"{failed} after {reloads // 10} failed ones of each of {len(names)} kinds")
         for later in (after, failed):
             check(later[1:] == before[1:], f"descriptors or threads: {before} became {later}")
             check(is_sanitized(gatehouse) or later[0] <= before[0] * GROWTH, f"RSS: {before[0]} KiB became {later[0]}")

@@ -103,16 +103,13 @@ static void letters_are_listed_oldest_first_and_taken_once(void **state)
     assert_int_equal(add(f, "d", "4"), 4); /* behind the one that was taken from the end */
     assert_string_equal(list(f), "1:a 2:b 4:d ");
 
-    letter = dead_letters_take_all(f->letters);
     for (uint64_t id = 1; id <= 4; id++) {
         if (id == 3) continue;
-        DeadLetter *next = letter->next;
+        letter = dead_letters_take(f->letters, id);
         assert_int_equal(letter->id, id);
         dead_letter_free(letter);
-        letter = next;
     }
-    assert_null(letter);
-    assert_null(dead_letters_take_all(f->letters));
+    assert_string_equal(list(f), "");
     add(f, "e", "5");
     assert_string_equal(list(f), "5:e ");
     assert_int_equal(stats(f).taken, 4);
@@ -280,6 +277,19 @@ typedef struct {
     size_t taken;
 } Taker;
 
+static void note_id(void *context, const DeadLetter *letter)
+{
+    *(uint64_t *)context = letter->id;
+}
+
+/* The youngest; NULL if there is none. */
+static DeadLetter *take_one(DeadLetters *letters)
+{
+    uint64_t id = 0;
+    dead_letters_each(letters, note_id, &id);
+    return id > 0 ? dead_letters_take(letters, id) : NULL;
+}
+
 static void *take_and_list(void *context)
 {
     Taker *taker = context;
@@ -287,13 +297,8 @@ static void *take_and_list(void *context)
     while (!last) {
         last = atomic_load(&taker->done);
         list(taker->f);
-        DeadLetter *letter = dead_letters_take_all(taker->f->letters);
-        while (letter) {
-            DeadLetter *next = letter->next;
+        for (DeadLetter *letter; (letter = take_one(taker->f->letters)) != NULL; taker->taken++)
             dead_letter_free(letter);
-            letter = next;
-            taker->taken++;
-        }
     }
     return NULL;
 }
