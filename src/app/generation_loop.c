@@ -271,7 +271,6 @@ static bool take_batch(Generation *generation)
     Inbox *inbox = app_inbox(generation->app);
     Message *batch[BATCH];
     size_t count = inbox_peek(inbox, generation->epoch, batch, BATCH, next_due_ms(generation));
-    generation->clock_us = 0;
     for (size_t i = 0; i < count; i++) {
         if (atomic_load_explicit(&generation->attention, memory_order_relaxed)) break; /* the rest stays where it is */
         if (!inbox_claim(inbox, generation->epoch)) break;

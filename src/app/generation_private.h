@@ -159,7 +159,6 @@ struct Generation {
 
     Message *connection; /* the last MESSAGE_CONNECTION */
     bool starting;       /* an error now means that it does not follow */
-    int64_t clock_us;    /* the time when the last call ended, since the inbox was waited for; 0: to be asked */
     bool drains;         /* it was replaced, and knows it */
     bool stopping;
     bool closing;           /* only finalizers of the script still run */
