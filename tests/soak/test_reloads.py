@@ -203,7 +203,7 @@ def pause_shortly(gatehouse, reloads):
 def stay_flat(gatehouse, reloads):
     def part(world):
         # ThreadSanitizer holds back the signals that interrupt scripts.
-        names = [name for name in FAILURES if name != "endless" or not world.is_sanitized()]
+        names = [name for name in FAILURES if name != "endless" or not is_sanitized(gatehouse)]
         for _ in range(max(reloads // 10, 50)):  # until the heap has settled
             world.reload()
         for name in names:
