@@ -13,7 +13,7 @@
 -- | `@closed` | `code`, `reason`, `retry_ms`, `error` | a connection ended, or could not be made; the host connects again by itself after `retry_ms` |
 -- | `@paused` | `code`, `message`, `hint`, `retry_ms` | only the operator can help (pairing, wrong token); without `retry_ms` the host does not try again by itself |
 -- | `@gap` | `expected`, `received`, `dropped` | events are missing between these two numbers: read again what you keep a copy of. With `dropped` the gateway sent them, but this app did not return for so long that its inbox was full, and that many were kept from it |
--- | `@stop` | none | the app is about to end; what waits has been cancelled and may not wait again, and no event is handled after it. A few seconds are left |
+-- | `@stop` | `reason` | this load of the app is about to end: `"stop"` for good, `"reload"` since newer code has taken over (then `gw.state` can be read, no longer written). What waits has been cancelled and may not wait again, and no event is handled after it. A few seconds are left |
 --
 -- **Order.** For one handler events are handled in the order of their arrival, one after the other: the next one waits until the handler
 -- returned, also while it waits for a response. Different handlers do not wait for each other; they start in the order of their registration.

@@ -6,7 +6,112 @@
 
 #define CHUNK "=eval"
 
-static const char globals_key; /* its address: a name in the registry */
+#define PRINTED_BYTES ((lua_Integer)64 << 10) /* that an answer carries; the lines beyond are counted */
+#define LAST_LINES 20                         /* of them that are told with a traceback */
+
+static const char globals_key, printed_key; /* their addresses: names in the registry */
+
+/* Pushes the table of what was printed for whom: token → { line, …, size = bytes, more = lines that had no room }. */
+static void push_printed(lua_State *L)
+{
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &printed_key) != LUA_TNIL) return;
+    lua_pop(L, 1);
+    lua_newtable(L);
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &printed_key);
+}
+
+/* Pushes the arguments as one line, with tabs between them. */
+static void push_line(lua_State *L)
+{
+    int count = lua_gettop(L);
+    luaL_Buffer line;
+    luaL_buffinit(L, &line);
+    for (int i = 1; i <= count; i++) {
+        if (i > 1) luaL_addchar(&line, '\t');
+        (void)luaL_tolstring(L, i, NULL);
+        luaL_addvalue(&line);
+    }
+    luaL_pushresult(&line);
+}
+
+static lua_Integer add_to_field(lua_State *L, const char *key, lua_Integer number)
+{
+    lua_getfield(L, -1, key);
+    number += lua_tointeger(L, -1);
+    lua_pop(L, 1);
+    lua_pushinteger(L, number);
+    lua_setfield(L, -2, key);
+    return number;
+}
+
+/* The line on top goes into the answer for `token`, if there is room. */
+static void keep_line(lua_State *L, lua_Integer token)
+{
+    int line = lua_gettop(L);
+    push_printed(L);
+    if (lua_rawgeti(L, -1, token) == LUA_TNIL) {
+        lua_pop(L, 1);
+        lua_newtable(L);
+        lua_pushvalue(L, -1);
+        lua_rawseti(L, -3, token);
+    }
+    if (add_to_field(L, "size", (lua_Integer)lua_rawlen(L, line) + 1) <= PRINTED_BYTES) {
+        lua_pushvalue(L, line);
+        lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+    } else {
+        add_to_field(L, "more", 1);
+    }
+    lua_settop(L, line);
+}
+
+/* `print` of what an operator sends, who reads it with the answer. What runs when nobody waits any more prints as the app does. */
+static int print(lua_State *L)
+{
+    Generation *generation = generation_of(L);
+    const Task *task = generation->tasks.running;
+    Slice line;
+    push_line(L);
+    if (task && task_asked(task)) {
+        keep_line(L, (lua_Integer)task_asked(task));
+    } else {
+        line.data = lua_tolstring(L, -1, &line.size);
+        generation_log(generation, LOG_INFO, line, slice_of(""));
+    }
+    return 0;
+}
+
+/* Appends lines of the table on top, from that one on, each on one of its own. */
+static void append_lines(lua_State *L, lua_Integer from, Buffer *out)
+{
+    lua_Integer count = (lua_Integer)lua_rawlen(L, -1);
+    size_t size;
+    for (lua_Integer i = from; i <= count; i++) {
+        lua_rawgeti(L, -1, i);
+        const char *line = lua_tolstring(L, -1, &size);
+        if (i > 1 || buffer_size(out) > 0) buffer_append_char(out, '\n');
+        buffer_append(out, line, size);
+        lua_pop(L, 1);
+    }
+    lua_getfield(L, -1, "more");
+    if (!lua_isnil(L, -1)) buffer_append_format(out, "\n… and %lld more lines", (long long)lua_tointeger(L, -1));
+    lua_pop(L, 1);
+}
+
+/* Appends what was printed for `token`, of code that failed its end. It is forgotten. */
+static void take_printed(lua_State *L, lua_Integer token, bool failed, Buffer *out)
+{
+    int top = lua_gettop(L);
+    push_printed(L);
+    if (lua_rawgeti(L, -1, token) == LUA_TTABLE) {
+        lua_Integer count = (lua_Integer)lua_rawlen(L, -1);
+        lua_pushnil(L);
+        lua_rawseti(L, -3, token);
+        if (failed) buffer_append_text(out, "\nprinted before:");
+        append_lines(L, failed && count > LAST_LINES ? count - LAST_LINES + 1 : 1, out);
+    }
+    lua_settop(L, top);
+}
 
 /* The chunk on top sees the app's globals, and what it defines goes into a table of its own, which the next one sees too: the app's globals
  * stay what its files made of them. */
@@ -15,6 +120,8 @@ static void set_globals(lua_State *L)
     if (lua_rawgetp(L, LUA_REGISTRYINDEX, &globals_key) == LUA_TNIL) {
         lua_pop(L, 1);
         lua_newtable(L);
+        lua_pushcfunction(L, print);
+        lua_setfield(L, -2, "print");
         lua_createtable(L, 0, 1); /* chunk, globals, class */
         lua_pushglobaltable(L);
         lua_setfield(L, -2, "__index");
@@ -67,6 +174,7 @@ void eval_run(Generation *generation, const Message *message)
 typedef struct {
     lua_State *from; /* the coroutine with the results, or the error, on top */
     int results;     /* -1: it failed */
+    lua_Integer token;
     Buffer *out;
 } Ending;
 
@@ -80,8 +188,11 @@ static int show(lua_State *L)
         door_traceback(L, ending->from);
         const char *text = lua_tolstring(L, -1, &size);
         buffer_append_slice(ending->out, slice_make(text, size));
+        take_printed(L, ending->token, true, ending->out);
         return 0;
     }
+    take_printed(L, ending->token, false, ending->out);
+    if (ending->results > 0 && buffer_size(ending->out) > 0) buffer_append_char(ending->out, '\n');
     luaL_checkstack(L, ending->results, "too many results");
     lua_xmove(ending->from, L, ending->results);
     if (bindings->show) bindings->show(L, 2, ending->out);
@@ -97,7 +208,7 @@ void eval_dropped(Generation *generation, uint64_t token)
 void eval_ended(Generation *generation, lua_State *from, uint64_t token, int results)
 {
     Buffer out = {0};
-    Ending ending = {from, results, &out};
+    Ending ending = {from, results, (lua_Integer)token, &out};
     char problem[512];
     if (!generation_try(generation, show, &ending, problem, sizeof problem))
         tell(generation, token, false, slice_of(problem));

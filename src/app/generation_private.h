@@ -273,6 +273,7 @@ lua_State *task_stack(Task *task);
 /* It is the call of a handler for that event, which is borrowed until the task waits. Before task_begin. */
 void task_for(Task *task, Message *message, unsigned attempts, bool probe);
 void task_ask(Task *task, uint64_t token); /* its end is told to eval_ended */
+uint64_t task_asked(const Task *task);     /* 0: by nobody */
 bool tasks_ready(const Generation *generation);
 void tasks_step(Generation *generation); /* runs what is ready now */
 size_t tasks_live(const Generation *generation);

@@ -36,6 +36,11 @@ void task_ask(Task *task, uint64_t token)
     task->asked = token;
 }
 
+uint64_t task_asked(const Task *task)
+{
+    return task->asked;
+}
+
 /* The task that a coroutine belongs to is noted in the space that Lua keeps for its host in front of each. A coroutine of the script
  * gets a copy of what the main one has there, which is NULL. */
 static Task **owner_of(lua_State *coroutine)

@@ -10,6 +10,7 @@
 static void wish(Generation *generation, AppWish what, const char *reason)
 {
     App *app = generation->app;
+    char text[320];
     pthread_mutex_lock(&app->lock);
     /* The way back is the stronger one, if it is not fetched yet. */
     bool wishes = app->current == generation && !app->stopping && app->wish != WISH_BACK;
@@ -20,7 +21,9 @@ static void wish(Generation *generation, AppWish what, const char *reason)
     }
     pthread_mutex_unlock(&app->lock);
     if (!wishes) return;
-    generation_log(generation, LOG_WARN, slice_of(reason), slice_of(""));
+    snprintf(text, sizeof text, "%s: %s", what == WISH_BACK ? "going back to the code before" : "loading it afresh",
+             reason);
+    generation_log(generation, LOG_WARN, slice_of(text), slice_of(""));
     app->config.port.news(app->config.port.context, app);
 }
 

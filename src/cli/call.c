@@ -218,9 +218,9 @@ const Command command_call = {
     .name = "call",
     .arguments = "METHOD [JSON|-]",
     .summary = "Send one request and print the answer",
-    .details = "JSON is the object of the request's params, - reads it from standard input. The payload of the answer\n"
-               "goes to stdout as the gateway sent it; an error goes to stderr, with --json as JSON, and the exit "
-               "status is 1.\n",
+    .details = "JSON is the object of the request's params, - reads it from standard input.\n"
+               "The payload of the answer goes to stdout as the gateway sent it; an error goes\n"
+               "to stderr, with --json as JSON, and the exit status is 1.\n",
     .options = {own_options, sizeof own_options / sizeof *own_options},
     .shared = &connection_options,
     .run = call_main,

@@ -152,7 +152,8 @@ const Command command_check = {
     .name = "check",
     .arguments = "[APP...]",
     .summary = "Load apps without connecting",
-    .details = "Runs the main chunk of each app and prints what it listens to, or where and why it does not load.\n",
+    .details = "Runs the main chunk of each app and prints what it listens to, or where and\n"
+               "why it does not load.\n",
     .options = {own_options, sizeof own_options / sizeof *own_options},
     .shared = &local_options,
     .run = check_main,

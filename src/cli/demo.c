@@ -304,9 +304,8 @@ const Command command_demo = {
     .name = "demo",
     .arguments = "",
     .summary = "Show a simulated gateway and an app at work",
-    .details =
-        "Simulator and example app in one process, nothing to configure; nothing stays behind. Runs until Ctrl-C, or\n"
-        "for the given time.\n",
+    .details = "Simulator and example app in one process, nothing to configure; nothing stays\n"
+               "behind. Runs until ctrl-C, or for the given time.\n",
     .options = {own_ids, sizeof own_ids / sizeof *own_ids},
     .run = demo_main,
 };

@@ -120,7 +120,8 @@ const Command command_device = {
     .name = "device",
     .arguments = "",
     .summary = "Show this device's identity and how to approve it",
-    .details = "Makes the key if there is none. Tokens that gateways issued are listed, not shown.\n",
+    .details = "Makes the key if there is none. Tokens that gateways issued are listed, not\n"
+               "shown.\n",
     .options = {own_options, sizeof own_options / sizeof *own_options},
     .shared = &local_options,
     .run = device_main,

@@ -39,8 +39,9 @@ const Command command_reload = {
     .name = "reload",
     .arguments = "[APP]",
     .summary = "Load an app of the running host again, or all of them",
-    .details = "The old code goes on if the new one does not load: the traceback is shown, and the exit status is 1.\n"
-               "Without APP, apps that are new in a folder of apps are started, and those that are gone are stopped.\n",
+    .details = "The old code goes on if the new one does not load: the traceback is shown, and\n"
+               "the exit status is 1. Without APP, apps that are new in a folder of apps are\n"
+               "started, and those that are gone are stopped.\n",
     .shared = &control_options,
     .run = reload_main,
 };
@@ -94,10 +95,10 @@ const Command command_eval = {
     .name = "eval",
     .arguments = "APP CODE|-",
     .summary = "Run Lua in an app of the running host and print the result",
-    .details =
-        "CODE runs between two events of the app, in its state; - reads it from stdin. An expression prints its\n"
-        "values. What it prints goes to the log of the host. If it raises, the traceback is shown, and the exit\n"
-        "status is 1.\n",
+    .details = "CODE runs between two events of the app, in its state; - reads it from stdin.\n"
+               "An expression prints its values. What CODE prints is shown here; what the\n"
+               "functions of the app print goes to the log of the host. If it raises, the\n"
+               "traceback is shown, and the exit status is 1.\n",
     .shared = &control_options,
     .run = eval_main,
 };

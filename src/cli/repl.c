@@ -165,10 +165,12 @@ const Command command_repl = {
     .name = "repl",
     .arguments = "APP",
     .summary = "Type Lua into an app of the running host",
-    .details =
-        "What is typed runs between two events, in the app's state; an expression prints its values. What the code\n"
-        "itself prints goes to the log of the host. A chunk may have several lines. The tab key completes names.\n"
-        "Without a terminal the lines come from stdin, and the exit status is 1 if one of them raised.\n",
+    .details = "What is typed runs between two events, in the app's state; an expression\n"
+               "prints its values. A chunk may have several lines. The tab key completes\n"
+               "names. What a chunk prints is shown here when it has ended; what the functions\n"
+               "of the app print goes to the log of the host.\n\n"
+               "Without a terminal the lines come from stdin, and the exit status is 1 if one\n"
+               "of them raised.\n",
     .shared = &control_options,
     .run = repl_main,
 };

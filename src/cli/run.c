@@ -233,12 +233,12 @@ const Command command_run = {
     .name = "run",
     .arguments = "[APP...]",
     .summary = "Load apps, connect to the gateway and run them",
-    .details =
-        "APP is a script, a folder with init.lua, the name of an app in gatehouse.lua, or a folder of such\n"
-        "scripts and folders; without any, all apps in gatehouse.lua are run. An app is named after its file or\n"
-        "folder.\n\n"
-        "The token comes from OPENCLAW_GATEWAY_TOKEN or --token-file. SIGINT and SIGTERM stop, a second one\n"
-        "at once; SIGHUP reads the token file again, connects at once, and reloads apps that have changed.\n",
+    .details = "APP is a script, a folder with init.lua, the name of an app in gatehouse.lua,\n"
+               "or a folder of such scripts and folders; without any, all apps in\n"
+               "gatehouse.lua are run. An app is named after its file or folder.\n\n"
+               "The token comes from OPENCLAW_GATEWAY_TOKEN or --token-file. SIGINT and\n"
+               "SIGTERM stop, a second one at once; SIGHUP reads the token file again,\n"
+               "connects at once, and reloads apps that have changed.\n",
     .options = {option_ids, sizeof option_ids / sizeof *option_ids},
     .shared = &connection_options,
     .run = run_main,

@@ -184,11 +184,11 @@ const Command command_sim = {
     .name = "sim",
     .arguments = "[SCENARIO]",
     .summary = "Simulate a gateway, for trying out and for tests",
-    .details = "Behaves like a real gateway: handshake, agents, sessions, chat with streamed answers. SCENARIO is a "
-               "Lua script\n"
-               "that answers methods, emits events and makes things go wrong; docs/simulator.md tells how.\n\n"
-               "Meant for this machine: there is no TLS. Without --token and OPENCLAW_GATEWAY_TOKEN a token is made "
-               "and shown.\n",
+    .details = "Behaves like a real gateway: handshake, agents, sessions, chat with streamed\n"
+               "answers. SCENARIO is a Lua script that answers methods, emits events and makes\n"
+               "things go wrong; docs/simulator.md tells how.\n\n"
+               "Meant for this machine: there is no TLS. Without --token and\n"
+               "OPENCLAW_GATEWAY_TOKEN a token is made and shown.\n",
     .options = {own_ids, sizeof own_ids / sizeof *own_ids},
     .run = sim_main,
 };

@@ -227,33 +227,74 @@ static void add_count(Table *table, Slice object, const char *key, TableStyle un
     table_add_format(table, number != 0 ? unless_0 : TABLE_PLAIN, "%" PRId64, number);
 }
 
+static bool any_has(Slice handlers, const char *key)
+{
+    JsonCursor cursor = json_cursor(handlers);
+    Slice handler;
+
+    while (json_next_element(&cursor, &handler)) {
+        if (view_int(handler, key, 0) != 0) return true;
+    }
+    return false;
+}
+
+typedef struct {
+    const char *key; /* in the handler, or in its latency_us */
+    const char *title;
+    TableStyle unless_0;
+    bool latency;
+    bool rare; /* left out where there is none: the table shall fit in 80 columns */
+} HandlerColumn;
+
+static const HandlerColumn handler_columns[] = {
+    {"handled", "calls", TABLE_PLAIN, false, false}, {"errors", "errors", TABLE_BAD, false, false},
+    {"skipped", "skipped", TABLE_WARN, false, true}, {"queued", "queued", TABLE_PLAIN, false, true},
+    {"p50", "p50", TABLE_PLAIN, true, false},        {"p95", "p95", TABLE_PLAIN, true, false},
+    {"p99", "p99", TABLE_PLAIN, true, false},        {"max", "max", TABLE_PLAIN, true, false},
+};
+
+#define HANDLER_COLUMNS (sizeof handler_columns / sizeof *handler_columns)
+
+static void add_handler(Table *table, Slice handler, const bool *shown)
+{
+    Slice latency = json_find(handler, "latency_us");
+    Buffer label = {0};
+
+    (void)json_get_string(json_find(handler, "label"), &label);
+    table_add(table, TABLE_PLAIN, buffer_slice(&label));
+    buffer_free(&label);
+    for (size_t i = 0; i < HANDLER_COLUMNS; i++) {
+        const HandlerColumn *column = &handler_columns[i];
+        if (!shown[i]) continue;
+        if (column->latency) {
+            add_latency(table, latency, column->key);
+        } else {
+            add_count(table, handler, column->key, column->unless_0);
+        }
+    }
+    table_add(table, TABLE_BAD, slice_of(json_is_true(json_find(handler, "off")) ? "off" : ""));
+}
+
 static void view_handlers(Buffer *out, Slice handlers, bool colour)
 {
-    static const char *const titles[] = {"handler", "calls", "errors", "skipped", "queued",
-                                         "p50",     "p95",   "p99",    "max",     ""};
-    Table table = {.align = "lrrrrrrrrl"};
+    char align[TABLE_COLUMNS + 1] = "l";
+    bool shown[HANDLER_COLUMNS];
+    Table table = {.align = align};
     JsonCursor cursor = json_cursor(handlers);
     Slice handler;
     bool any = false;
 
-    for (size_t i = 0; i < sizeof titles / sizeof *titles; i++) {
-        table_add(&table, TABLE_DIM, slice_of(titles[i]));
+    table_add(&table, TABLE_DIM, slice_of("handler"));
+    for (size_t i = 0; i < HANDLER_COLUMNS; i++) {
+        shown[i] = !handler_columns[i].rare || any_has(handlers, handler_columns[i].key);
+        if (!shown[i]) continue;
+        table_add(&table, TABLE_DIM, slice_of(handler_columns[i].title));
+        (void)strcat(align, "r");
     }
+    table_add(&table, TABLE_DIM, slice_of(""));
+    (void)strcat(align, "l");
     while (json_next_element(&cursor, &handler)) {
-        Slice latency = json_find(handler, "latency_us");
-        Buffer label = {0};
-        (void)json_get_string(json_find(handler, "label"), &label);
-        table_add(&table, TABLE_PLAIN, buffer_slice(&label));
-        buffer_free(&label);
-        add_count(&table, handler, "handled", TABLE_PLAIN);
-        add_count(&table, handler, "errors", TABLE_BAD);
-        add_count(&table, handler, "skipped", TABLE_WARN);
-        add_count(&table, handler, "queued", TABLE_PLAIN);
-        add_latency(&table, latency, "p50");
-        add_latency(&table, latency, "p95");
-        add_latency(&table, latency, "p99");
-        add_latency(&table, latency, "max");
-        table_add(&table, TABLE_BAD, slice_of(json_is_true(json_find(handler, "off")) ? "off" : ""));
+        add_handler(&table, handler, shown);
         any = true;
     }
     if (any) table_write(&table, 4, colour, out);
@@ -274,6 +315,7 @@ static void append_time(Buffer *out, int64_t at_ms)
 static void view_troubles(Buffer *out, Slice app, bool colour)
 {
     Slice dropped = json_find(app, "dropped"), reloads = json_find(app, "reloads");
+    Slice letters = json_find(app, "dead_letters");
     char duration[VIEW_TEXT];
 
     if (is_there(json_find(app, "running")) && view_int(app, "running_ms", 0) >= 1000) {
@@ -308,6 +350,13 @@ static void view_troubles(Buffer *out, Slice app, bool colour)
         buffer_append_format(
             out, "    it does not keep up: %" PRId64 " messages wait beyond the inbox, on the disk as a rule\n",
             view_int(json_find(app, "inbox"), "spilled", 0));
+    if (view_int(letters, "count", 0) > 0) {
+        buffer_append_text(out, "    ");
+        append_count(out, view_int(letters, "count", 0), "dead letter");
+        buffer_append_text(out, " (gatehouse dead ");
+        append_text(out, json_find(app, "name"));
+        buffer_append_text(out, " lists them)\n");
+    }
     if (view_int(reloads, "done", 0) + view_int(reloads, "failed", 0) > 0) {
         buffer_append_text(out, "    ");
         append_count(out, view_int(reloads, "done", 0), "reload");

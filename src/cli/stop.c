@@ -57,7 +57,8 @@ const Command command_stop = {
     .name = "stop",
     .arguments = "",
     .summary = "Stop the running host and wait until it has ended",
-    .details = "As SIGTERM does: @stop handlers run, requests in flight end, the connection is closed.\n",
+    .details = "As SIGTERM does: @stop handlers run, requests in flight end, the connection is\n"
+               "closed.\n",
     .shared = &control_options,
     .run = stop_main,
 };

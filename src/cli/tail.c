@@ -232,11 +232,11 @@ const Command command_tail = {
     .name = "tail",
     .arguments = "[EVENT...]",
     .summary = "Print events as JSON lines",
-    .details =
-        "EVENT is a name or a prefix with a star, as in 'session.*'; without any, all events are printed.\n"
-        "It survives reconnects. Notes about the connection go to stderr.\n"
-        "With --app nothing is connected: the host that runs on the state folder tells what it gives to that app,\n"
-        "its own events (@ready, ...) as well.\n",
+    .details = "EVENT is a name or a prefix with a star, as in 'session.*'; without any, all\n"
+               "events are printed. It survives reconnects. Notes about the connection go to\n"
+               "stderr.\n\n"
+               "With --app nothing is connected: the host that runs on the state folder tells\n"
+               "what it gives to that app, its own events (@ready, ...) as well.\n",
     .options = {own_options, sizeof own_options / sizeof *own_options},
     .shared = &connection_options,
     .run = tail_main,

@@ -387,9 +387,9 @@ const Command command_top = {
     .name = "top",
     .arguments = "",
     .summary = "Watch the apps of the running host",
-    .details = "Every second: what each app handles, fails, has in its queue, takes of CPU and memory. Keys: c, m, e, "
-               "u, r, n\n"
-               "sort by CPU time, memory, events, queue, errors, name; q or ctrl-C ends.\n",
+    .details = "Every second: what each app handles, fails, has in its queue, takes of CPU and\n"
+               "memory. Keys: c, m, e, u, r, n sort by CPU time, memory, events, queue,\n"
+               "errors, name; q or ctrl-C ends.\n",
     .options = {own_options, sizeof own_options / sizeof *own_options},
     .shared = &control_options,
     .run = top_main,

@@ -305,10 +305,37 @@ static HostApp *find_app(const Host *host, const char *name, Suggestion *suggest
     return NULL;
 }
 
+typedef struct {
+    char *text;
+    size_t size;
+    const char *between;
+} Names;
+
+static bool append_name(void *context, const char *name)
+{
+    Names *names = context;
+    size_t used = strlen(names->text), room = names->size - used;
+
+    if (strlen(names->between) + strlen(name) + sizeof ", …" > room) {
+        (void)snprintf(names->text + used, room, ", …");
+        return false;
+    }
+    (void)snprintf(names->text + used, room, "%s%s", names->between, name);
+    names->between = ", ";
+    return true;
+}
+
+/* What it has, as far as there is room for it. */
+static void append_names(Host *host, char *text, size_t size)
+{
+    Names names = {text, size, "; it has: "};
+    (void)host_each_app(host, append_name, &names);
+}
+
 /* False, having answered, if the request does not name the app that it needs. */
 static bool choose_app(ControlRequest *request, const ControlCommand *command)
 {
-    char name[80], hint[80], text[256];
+    char name[80], hint[80], text[512];
     Slice given = json_find(request->request, "app");
     bool named = json_type(given) != JSON_NONE && json_type(given) != JSON_NULL;
 
@@ -323,6 +350,7 @@ static bool choose_app(ControlRequest *request, const ControlCommand *command)
     if (request->app) return true;
     (void)snprintf(text, sizeof text, "there is no app \"%s\" in this host%s", name,
                    suggest_text(&suggestion, hint, sizeof hint));
+    if (!suggestion.best) append_names(request->control->host, text, sizeof text);
     control_refuse(request->control, request->peer, request->id, "NO_SUCH_APP", slice_of(text));
     return false;
 }

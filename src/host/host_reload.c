@@ -124,6 +124,18 @@ static void tell_unchanged(HostApp *app)
     answer(&app->waiting, true, slice_of(text));
 }
 
+/* Whether its script is gone: the text is "cannot open PATH: …", of a folder with the file in it. */
+static bool lost_its_script(const HostApp *app, const char *text)
+{
+    static const char opens[] = "cannot open ";
+    const char *path = app_path(app->app);
+    size_t size = strlen(path);
+
+    if (strncmp(text, opens, sizeof opens - 1) != 0 || strncmp(text + sizeof opens - 1, path, size) != 0) return false;
+    text += sizeof opens - 1 + size;
+    return *text == ':' || strncmp(text, "/init.lua:", 10) == 0;
+}
+
 /* The first line is the message, the rest its traceback. */
 static void log_failure(const HostApp *app, const AppReloaded *result)
 {
@@ -146,6 +158,9 @@ static void tell_failed(HostApp *app, const AppReloaded *result)
 
     (void)snprintf(app->last_failure, sizeof app->last_failure, "%s", result->text);
     log_failure(app, result);
+    if (result->kind != RELOAD_ASKED && lost_its_script(app, result->text))
+        log_print(app->host->log, LOG_WARN, app_name(app->app),
+                  "if it is to go: gatehouse reload, without a name, stops apps that are gone from a folder of apps");
     buffer_append_format(&text, "%s: it was not reloaded, generation %u goes on: %s", app_name(app->app),
                          result->before, result->text);
     answer(&app->waiting, false, buffer_slice(&text));

@@ -228,6 +228,8 @@ class Requests(HostCase):
             self.assertTrue(answer["error"]["message"], line)
         answer, = ask(self.socket, '{"command":"eval","app":"wacht","code":"1"}')
         self.assertIn('did you mean "watch"?', answer["error"]["message"])
+        answer, = ask(self.socket, '{"command":"eval","app":"another","code":"1"}')
+        self.assertEqual(answer["error"]["message"], 'there is no app "another" in this host; it has: watch')
 
     def test_garbage_and_endless_lines_cost_their_own_connection_only(self):
         for hostile in (os.urandom(100000), b"x" * (2 << 20), b"\0" * 5000 + b"\n" * 5000, b'{"a":' * 100000 + b"\n",
@@ -403,6 +405,22 @@ class Work(HostCase):
         code, out, err = self.gatehouse("eval", "watch", "-", input="local function f()\n  error('inside')\nend\nf()\n")
         self.assertEqual((code, out), (1, ""))
         self.assertRegex(err, r"^gatehouse eval: eval:2: inside\n +stack traceback:\n")
+
+    def test_what_the_code_prints_is_in_its_answer(self):
+        for code, shown in (("print('a', nil, 1.0) print() return 7", "a\tnil\t1.0\n\n7\n"), ("print('a')", "a\n"),
+                            ("print('a') task.sleep(0.01) print('b')", "a\nb\n"), ("coroutine.wrap(print)('inside')", "inside\n"),
+                            ("print(setmetatable({}, { __tostring = function() return 'me' end }))", "me\n")):
+            self.assertEqual(self.gatehouse("eval", "watch", code), (0, shown, ""))
+        self.assertEqual(self.gatehouse("repl", "watch", input="for i = 1, 2 do\nprint(i)\nend\n3\n"), (0, "1\n2\n3\n", ""))
+        code, out, err = self.gatehouse("eval", "watch", "for i = 1, 30 do print(i) end error('no')")
+        self.assertEqual((code, out), (1, ""))
+        self.assertRegex(err, r"^gatehouse eval: eval:1: no\n(.*\n)+ +printed before:\n +11\n(.*\n){18} +30\n$")
+        lines = self.gatehouse("eval", "watch", "for i = 1, 200 do print(('x'):rep(1023)) end")[1].splitlines()
+        self.assertEqual((len(lines), lines[-1]), (65, "… and 136 more lines"))
+
+    def test_what_prints_when_nobody_waits_any_more_goes_to_the_log(self):
+        self.assertEqual(self.gatehouse("eval", "watch", "timer.after(0, function() print('later') end) return")[0], 0)
+        self.lines_until(self.host.stderr, "watch: later")
 
     def test_values_are_shown_as_a_repl_does(self):
         for code, shown in (("1 + 1", "2\n"), ("'a\tb', nil, 1.0", "a\tb\tnil\t1.0\n"), ("{ 1, { x = 'y' } }", '[1,{"x":"y"}]\n'), ("local x = 1", ""),

@@ -132,7 +132,7 @@ STATUS = {
                    "requests": {"made": 9, "in_flight": 1, "waiting": 0, "errors": 1}},
     "apps": [{"name": name, "path": "apps/" + name + EVIL, "generation": 3, "loaded_at_ms": 1795355070844, "draining": 2, "running": "agent" + EVIL,
               "running_ms": 4000, "stuck": False, "handled": handled, "errors": errors, "cpu_ms": cpu, "memory": {"used_bytes": memory, "limit_bytes": 1 << 20},
-              "inbox": {"count": queue, "bytes": 10}, "dropped": {"handler_queue": 0, "withheld": 3},
+              "inbox": {"count": queue, "bytes": 10}, "dropped": {"handler_queue": 0, "withheld": 3}, "dead_letters": {"count": 1},
               "reloads": {"done": 2, "failed": 1, "rollbacks": 0, "last_error": "x.lua:1: boom" + EVIL + "\nstack traceback:\n\t[C]: in error"},
               "handlers": [{"event": "agent", "label": "agent (x.lua:3)" + EVIL, "handled": 5, "errors": 1, "skipped": 2, "queued": 0, "running": 0,
                             "off": True, "latency_us": {"p50": 12, "p95": 1500, "p99": 2500000, "max": 9000000}}]}
@@ -149,11 +149,23 @@ class Shown(Case):
         self.assertRegex(out, r"12 received, 2 of them for no app, 3 kept from apps that were stuck; reading has waited .* 2 times, 1.5 s altogether; 4 log")
         self.assertRegex(out, r"last tick 10 ms ago \(due every 30.0 s\), 1 reconnect, 2 gaps, 5 events missed in them")
         self.assertRegex(out, r"(?m)^alpha  generation 3 since 2026-11-2\d \d\d:\d\d:\d\d, from apps/alpha")
+        self.assertRegex(out, r"\n    1 dead letter \(gatehouse dead alpha lists them\)\n")
         self.assertRegex(out, r"generation 2 finishes what it had begun")
         self.assertNotRegex(out, r"(?m) +$")
         self.assertRegex(out, r"2 reloads, 1 failed\n    last reload: x.lua:1: boom\S*\n")
-        self.assertRegex(out, r"handler +calls +errors +skipped +queued +p50 +p95 +p99 +max")
-        self.assertRegex(out, r"agent \(x.lua:3\)\S* +5 +1 +2 +0 +12 us +1.5 ms +2.5 s +9.0 s +off")
+        self.assertRegex(out, r"handler +calls +errors +skipped +p50 +p95 +p99 +max")
+        self.assertRegex(out, r"agent \(x.lua:3\)\S* +5 +1 +2 +12 us +1.5 ms +2.5 s +9.0 s +off")
+
+    def test_handlers_of_an_app_that_is_well_fit_in_80_columns(self):
+        status = json.loads(json.dumps(STATUS))
+        handler = status["apps"][0]["handlers"][0]
+        handler.update({"label": "agent (watch.lua:12)", "handled": 12345, "errors": 0, "skipped": 0, "off": False})
+        handler["latency_us"] = dict.fromkeys(("p50", "p95", "p99", "max"), 999900)
+        FakeHost(self, lambda request: status)
+        out = self.gatehouse("status")[1]
+        line = re.search(r"(?m)^    agent \(watch.*$", out)[0]
+        self.assertRegex(line, r" 12345 +0 +999.9 ms")
+        self.assertLessEqual(len(line), 80)
 
     def test_no_hostile_name_reaches_the_terminal(self):
         evil = {"dead": [{"app": EVIL, "event": EVIL, "handler": EVIL, "error": EVIL + "\n\t" + EVIL, "at_ms": 1}], "status": STATUS,

@@ -21,15 +21,21 @@ end)
 # A line of each that shows it at work; a daily report can only be loaded.
 SAYS = {
     "ask_agent": "answered",
+    "clean_up": "begun",
     "count_failures": "failure",
     "daily_report": None,
     "hello": "agent\t",
     "order_by_session": "final",
     "poll_status": "gateway",
+    "reload_safe": "an answer",
     "retry": "sent",
     "snapshot": "snapshot",
     "watch_failures": "a run failed",
 }
+
+VERSION_1 = """
+gw.on_migrate(1, function(state) state.answers = { ["agent:other:main"] = 7 } end)
+"""
 
 SETTINGS = "return { apps = { poll_status = { config = { seconds = 0.1 } } } }"
 
@@ -41,12 +47,14 @@ class Examples(Case):
             status, _, err = self.gatehouse("check", EXAMPLES / f"{name}.lua")
             self.assertEqual(status, 0, err)
 
-    def test_each_works(self):
-        self.write("gatehouse.lua", SETTINGS)
+    def run_at_a_sim(self, *apps):
         sim = self.start("sim", self.write("scenario.lua", SCENARIO), "--listen", "127.0.0.1:0", "--token", TOKEN)
         url = re.search(r"ws://\S+/", self.lines_until(sim.stderr, "simulated gateway at")[-1])[0]
-        host = self.start("run", *(EXAMPLES / f"{name}.lua" for name in SAYS), "--log-format", "json",
-                          environment={"OPENCLAW_GATEWAY_URL": url, "OPENCLAW_GATEWAY_TOKEN": TOKEN})
+        return self.start("run", *apps, "--log-format", "json", environment={"OPENCLAW_GATEWAY_URL": url, "OPENCLAW_GATEWAY_TOKEN": TOKEN})
+
+    def test_each_works(self):
+        self.write("gatehouse.lua", SETTINGS)
+        host = self.run_at_a_sim(*(EXAMPLES / f"{name}.lua" for name in SAYS))
         waiting = {name: text for name, text in SAYS.items() if text}
         for line in host.stderr:
             entry = json.loads(line)
@@ -57,6 +65,27 @@ class Examples(Case):
                 break
         self.assertEqual(waiting, {}, "these did not say what they should")
         self.assertEqual(self.stop(host)[0], 0)
+
+    def test_reload_safe_takes_the_state_of_version_1_along(self):
+        app = self.write("counter.lua", VERSION_1)
+        host = self.run_at_a_sim(app)
+        self.lines_until(host.stderr, '"ready: ')
+        app.write_text((EXAMPLES / "reload_safe.lua").read_text())
+        self.assertEqual(self.gatehouse("reload", "counter")[0], 0)
+        self.assertEqual(self.gatehouse("eval", "counter", "gw.state.answers['agent:other:main']")[1], '{"count":7}\n')
+        self.assertEqual(self.stop(host)[0], 0)
+
+    def test_clean_up_tells_a_reload_from_the_stop(self):
+        host = self.run_at_a_sim(EXAMPLES / "clean_up.lua")
+        file = self.folder / "state/apps/clean_up/events.log"
+        self.lines_until(host.stderr, '"begun"')
+        self.assertEqual(self.gatehouse("reload", "clean_up")[0], 0)
+        self.lines_until(host.stderr, '"reason":"reload"')
+        self.assertTrue(file.exists())
+        status, _, err = self.stop(host)
+        self.assertEqual(status, 0)
+        self.assertIn('"reason":"stop"', err)
+        self.assertFalse(file.exists())
 
     def test_each_scenario_is_a_gateway(self):
         for path in sorted(EXAMPLES.glob("scenarios/*.lua")):

@@ -426,6 +426,16 @@ class Folders(ReloadCase):
         self.logged("a: again 2")
         self.assert_stops()
 
+    def test_watch_says_how_to_stop_one_that_is_gone(self):
+        self.assert_stops()
+        self.run_host(self.gateway, "--watch", apps=("apps",))
+        self.gateway.peers.get(timeout=LIMIT_S)
+        (self.folder / "apps/a.lua").unlink()
+        self.logged("a: if it is to go: gatehouse reload, without a name, stops apps")
+        self.assertEqual(sorted(self.names()), ["a", "b"])
+        self.assertIn("a: it was stopped", self.reload()[1])
+        self.assert_stops()
+
     def test_new_one_that_does_not_load_is_told(self):
         self.write("apps/c.lua", "error('broken')")
         code, out, err = self.reload()
