@@ -23,6 +23,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent / "reloads"
 TOKEN = "token-of-the-soak"
 PATIENCE_S = 120
+SETTLE_S = 1         # for what is not a leak to be closed
 PAUSE_MS = 2.0      # at p99, on top of what the machine does by itself
 ROUNDS = 3          # the machine may have something else to do in one of them
 GROWTH = 1.02       # of RSS
@@ -114,13 +115,21 @@ class World:
         check(not answer["ok"] and answer["error"]["code"] == "RELOAD_FAILED", f"{name} did not fail: {answer}")
         self.app.write_text(self.good, encoding="utf-8")
 
-    def look(self):
-        """RSS in KiB, descriptors and threads, once only one generation is left; a state that is being saved has a file open."""
-        await_that(lambda: not self.control.app("numbers")["draining"], "the old generation to end")
+    def counts(self):
         process = pathlib.Path("/proc") / str(self.host.pid)
-        counts = [(len(list((process / "fd").iterdir())), len(list((process / "task").iterdir()))) for _ in range(50)]
-        status = (process / "status").read_text(encoding="utf-8")
-        return int(status.split("VmRSS:")[1].split()[0]), *map(min, zip(*counts))
+        return [len(list((process / "fd").iterdir())), len(list((process / "task").iterdir()))]
+
+    def look(self):
+        """RSS in KiB, descriptors and threads, once only one generation is left: the least of what is seen for a while, since a state that
+        is being saved has a file open, and a leak stays."""
+        await_that(lambda: not self.control.app("numbers")["draining"], "the old generation to end")
+        deadline = time.monotonic() + SETTLE_S
+        seen = [self.counts()]
+        while time.monotonic() < deadline:
+            time.sleep(0.01)
+            seen.append(self.counts())
+        status = (pathlib.Path("/proc") / str(self.host.pid) / "status").read_text(encoding="utf-8")
+        return int(status.split("VmRSS:")[1].split()[0]), *map(min, zip(*seen))
 
     def end(self):
         self.host.terminate()
@@ -232,7 +241,7 @@ def main():
     flat = int(sys.argv[3]) if len(sys.argv) > 3 else 10 * reloads
     lose_nothing(gatehouse, reloads, waits=False)
     lose_nothing(gatehouse, reloads, waits=True)
-    pause_shortly(gatehouse, reloads)
+    pause_shortly(gatehouse, max(reloads, 200))
     stay_flat(gatehouse, flat)
     print("ok")
 
