@@ -2,7 +2,7 @@
 
 --! restart: "message":"agents\\t2\\tb"
 --! file library/agents.lua
-return "b"
+--| return "b"
 --! app app
 local function convert(state, from)
   print("from", from)
