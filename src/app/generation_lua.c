@@ -1,6 +1,7 @@
 /* generation_lua.c - the lua_State of a generation as the rest of the host sees it: where it belongs, what is known of it, and the protected
  * calls into it, with what becomes of their errors. */
 #include "app/generation_private.h"
+#include "app/clock.h"
 #include "protocol/json.h"
 
 #include <lauxlib.h>
@@ -9,9 +10,7 @@
 
 int64_t generation_now_ms(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return clock_ms();
 }
 
 int64_t generation_wall_ms(void)

@@ -11,6 +11,7 @@
  * What has to wait for its handler weighs too. If that alone keeps the inbox over the mark, and nothing of it moves, the handlers may
  * be waiting for an event that is behind it in the spill: then the mark is raised step by step, up to the inbox's limit. */
 #include "app/inbox_drops.h"
+#include "app/clock.h"
 #include "app/inbox_private.h"
 #include "app/spill.h"
 
@@ -38,13 +39,6 @@ struct Overflow {
     uint64_t put, refilled; /* of the spill */
     uint64_t refused, dropped_oldest, dropped_newest;
 };
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static int64_t earlier(int64_t a_ms, int64_t b_ms)
 {
@@ -188,7 +182,7 @@ static bool stands_still(Inbox *inbox, int64_t *due_ms)
     if (inbox_waits(inbox)) overflow->still_ms = 0;
     if (inbox_waits(inbox) || inbox_over(inbox, inbox->limits.limit_bytes - 1, inbox->limits.limit_count - 1))
         return false;
-    int64_t now = now_ms();
+    int64_t now = clock_ms();
     bool moves = overflow->still_ms == 0 || count < overflow->still_count;
     bool still = !moves && now - overflow->still_ms >= STILL_MS;
     if (still) atomic_fetch_add(&overflow->raised, 1);
@@ -269,7 +263,7 @@ int64_t overflow_refill(Inbox *inbox, InboxEpoch epoch, int64_t due_ms)
         inbox->reserved -= REFILL;
         take_back(inbox, taken, count, all);
     } else {
-        due_ms = earlier(due_ms, now_ms() + STILL_MS); /* there may have been no memory */
+        due_ms = earlier(due_ms, clock_ms() + STILL_MS); /* there may have been no memory */
     }
     pthread_mutex_unlock(&overflow->refilling);
     return due_ms;

@@ -1,5 +1,6 @@
 /* keep.c - see keep.h. */
 #include "app/app_private.h"
+#include "app/clock.h"
 #include "app/keep.h"
 #include "app/state_file.h"
 #include "app/takeover.h"
@@ -111,13 +112,6 @@ static const char *take_snapshot(Generation *generation)
     return problem;
 }
 
-static int64_t now_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
 static bool keeps(const Generation *generation)
 {
     return generation->keeping.active && generation->config->bindings.save && !generation->stopping &&
@@ -130,13 +124,13 @@ void keep_when_due(Generation *generation, bool idle)
     if (!keeps(generation)) return;
     buffer_free(&generation->inheritance); /* the bindings have made a table of it */
     keeping_look(keeping, steps_of(generation));
-    int64_t begun_us = now_us();
+    int64_t begun_us = clock_us();
     if (!keeping_due(keeping, begun_us / 1000, idle)) return;
     int top = lua_gettop(generation->L);
     const char *problem = take_snapshot(generation);
     if (problem && keeping_may_tell(keeping, begun_us / 1000)) generation_error(generation, "saving", problem);
     lua_settop(generation->L, top);
-    keeping_done(keeping, now_us() / 1000, now_us() - begun_us, steps_of(generation));
+    keeping_done(keeping, clock_us() / 1000, clock_us() - begun_us, steps_of(generation));
 }
 
 int64_t keep_due_ms(const Generation *generation)

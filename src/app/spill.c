@@ -8,6 +8,7 @@
  * A segment in the list belongs to the taker, which alone removes it; the writer appends to the last one. It is not
  * removed while something is being written, if it is the last. What one of both needs without the lock, it copies. */
 #include "app/spill.h"
+#include "app/clock.h"
 
 #include "app/spill_record.h"
 #include "app/spill_segment.h"
@@ -55,13 +56,6 @@ struct Spill {
     bool pressed;     /* pressure was told */
     SpillStats stats;
 };
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* --- calls back: what is due is decided under the lock, and called without it ------------------------------------- */
 
@@ -192,7 +186,7 @@ static bool commit_batch(Spill *spill, const Batch *batch, Segment **fresh)
 static void note_refusal(Spill *spill, int error)
 {
     spill->stats.refused++;
-    spill->retry_ms = now_ms() + SPILL_RETRY_MS;
+    spill->retry_ms = clock_ms() + SPILL_RETRY_MS;
     snprintf(spill->stats.problem, sizeof spill->stats.problem, "cannot write to %.150s: %s", spill->folder,
              strerror(error));
 }
@@ -236,7 +230,7 @@ static void wait_for_change(Spill *spill)
     }
     struct timespec until = {.tv_sec = spill->retry_ms / 1000, .tv_nsec = spill->retry_ms % 1000 * 1000000};
     pthread_cond_timedwait(&spill->changed, &spill->lock, &until);
-    if (now_ms() >= spill->retry_ms) spill->retry_ms = 0;
+    if (clock_ms() >= spill->retry_ms) spill->retry_ms = 0;
 }
 
 static void *write_until_stopped(void *context)

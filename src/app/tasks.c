@@ -12,6 +12,7 @@
  *
  * Tasks run from the loop only, never inside each other: what wakes or starts one puts it in the list of ready ones. */
 #include "app/tasks_private.h"
+#include "app/clock.h"
 
 #include <lauxlib.h>
 #include <stdlib.h>
@@ -207,16 +208,9 @@ static void report(Generation *generation, Task *task)
     lua_settop(L, top);
 }
 
-static int64_t now_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
 static void count_call(Generation *generation, Handler *handler, bool failed, int64_t begun_us)
 {
-    latency_add(&handler->latency, now_us() - begun_us);
+    latency_add(&handler->latency, clock_us() - begun_us);
     count_up(&generation->handled);
     if (failed) count_up(&handler->errors);
 }
@@ -300,7 +294,7 @@ void task_begin(Generation *generation, Task *task, Lane *lane, const char *what
 {
     task->lane = lane;
     task->what = what;
-    if (lane) task->begun_us = now_us();
+    if (lane) task->begun_us = clock_us();
     step(generation, task, args);
 }
 
