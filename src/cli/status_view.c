@@ -278,6 +278,7 @@ static void add_handler(Table *table, Slice handler, const bool *shown)
 static void view_handlers(Buffer *out, Slice handlers, bool colour)
 {
     char align[TABLE_COLUMNS + 1] = "l";
+    size_t columns = 1;
     bool shown[HANDLER_COLUMNS];
     Table table = {.align = align};
     JsonCursor cursor = json_cursor(handlers);
@@ -289,10 +290,11 @@ static void view_handlers(Buffer *out, Slice handlers, bool colour)
         shown[i] = !handler_columns[i].rare || any_has(handlers, handler_columns[i].key);
         if (!shown[i]) continue;
         table_add(&table, TABLE_DIM, slice_of(handler_columns[i].title));
-        (void)strcat(align, "r");
+        align[columns++] = 'r';
     }
     table_add(&table, TABLE_DIM, slice_of(""));
-    (void)strcat(align, "l");
+    align[columns++] = 'l';
+    align[columns] = '\0';
     while (json_next_element(&cursor, &handler)) {
         add_handler(&table, handler, shown);
         any = true;

@@ -326,9 +326,9 @@ static bool append_name(void *context, const char *name)
 }
 
 /* What it has, as far as there is room for it. */
-static void append_names(Host *host, char *text, size_t size)
+static void append_names(Host *host, Names names)
 {
-    Names names = {text, size, "; it has: "};
+    names.between = "; it has: ";
     (void)host_each_app(host, append_name, &names);
 }
 
@@ -350,7 +350,7 @@ static bool choose_app(ControlRequest *request, const ControlCommand *command)
     if (request->app) return true;
     (void)snprintf(text, sizeof text, "there is no app \"%s\" in this host%s", name,
                    suggest_text(&suggestion, hint, sizeof hint));
-    if (!suggestion.best) append_names(request->control->host, text, sizeof text);
+    if (!suggestion.best) append_names(request->control->host, (Names){.text = text, .size = sizeof text});
     control_refuse(request->control, request->peer, request->id, "NO_SUCH_APP", slice_of(text));
     return false;
 }

@@ -157,20 +157,20 @@ static void going_back_reads_what_was_then_and_misses_what_was_absent_then(void 
 static void a_file_that_was_only_looked_for_is_a_change_when_it_is_there(void **state)
 {
     Fixture *f = *state;
-    Sources *sources = sources_new(0), *back = sources_new(0);
+    Sources *before = sources_new(0), *after = sources_new(0);
     temp_write(IN(&f->dir, "there"), "text");
-    assert_reads(f, sources, NULL, "there", "text");
-    assert_true(sources_has(sources, NULL, IN(&f->dir, "there")));
-    assert_false(sources_has(sources, NULL, IN(&f->dir, "absent")));
-    sources_seal(sources);
-    assert_true(sources_same_on_disk(sources));
+    assert_reads(f, before, NULL, "there", "text");
+    assert_true(sources_has(before, NULL, IN(&f->dir, "there")));
+    assert_false(sources_has(before, NULL, IN(&f->dir, "absent")));
+    sources_seal(before);
+    assert_true(sources_same_on_disk(before));
     temp_write(IN(&f->dir, "absent"), "");
-    assert_false(sources_same_on_disk(sources));
+    assert_false(sources_same_on_disk(before));
     unlink(IN(&f->dir, "there"));
-    assert_true(sources_has(back, sources, IN(&f->dir, "there"))); /* as it was then */
-    assert_false(sources_has(back, sources, IN(&f->dir, "absent")));
-    sources_unref(sources);
-    sources_unref(back);
+    assert_true(sources_has(after, before, IN(&f->dir, "there"))); /* as it was then */
+    assert_false(sources_has(after, before, IN(&f->dir, "absent")));
+    sources_unref(before);
+    sources_unref(after);
 }
 
 static void what_does_not_fit_is_known_by_its_hash_and_cannot_come_back(void **state)
