@@ -18,7 +18,7 @@
 -- **Refused**: `os.exit` and `os.setlocale` with a locale (they belong to the whole process), and of `debug` everything but `traceback`, `getinfo` and `getlocal`,
 -- which show of functions in C no more than their names. `coroutine.resume` and `coroutine.close` refuse the coroutine of a task: it goes on when what it waits for is there.
 -- `setmetatable` refuses a metatable with `__gc`, since nothing could interrupt a finalizer: use `__close` with a local variable `<close>`, or `gw.on("@stop", …)`; `getmetatable`
--- gives `false` for what has a finalizer in C, such as files. `table.insert`, `remove` and `move` refuse to move more than 67 million elements.
+-- gives `false` for what has a finalizer in C, such as files, and `"json.array"` for arrays. `table.insert`, `remove` and `move` refuse to move more than 67 million elements.
 -- `io`, `os.execute` and C modules are there; what they wait for, the app waits for.
 --
 -- **The sandbox** (setting `sandbox = true`) is for scripts that are not trusted. There is no `io`, no `debug`, no `dofile`, no `loadfile`; of `os` there are `clock`, `date`, `difftime` and `time`.

@@ -4,6 +4,7 @@
  * a hook raised. And a function in C that loops calls none either: those whose loop nothing else bounds get a bound here. What
  * is left is what works on memory that the script has, and patterns that backtrack: they hold up their own app, and are told in the
  * log. Coroutines have a file of their own. */
+#include "api/json_private.h"
 #include "api/support.h"
 #include "app/watchdog.h"
 
@@ -41,10 +42,16 @@ static int set_metatable(lua_State *L)
     return 1;
 }
 
-/* value -> metatable | nil. One with a finalizer is that of a library in C (files have one), which a script could put its own in. */
+/* value -> metatable | nil. One with a finalizer is that of a library in C (files have one), which a script could put its own in; into that
+ * of arrays as well, and the host gives it to all of them. */
 static int get_metatable(lua_State *L)
 {
     luaL_checkany(L, 1);
+    lua_settop(L, 1);
+    if (json_is_marked_array(L)) {
+        lua_pushliteral(L, "json.array");
+        return 1;
+    }
     if (!lua_getmetatable(L, 1)) {
         lua_pushnil(L);
         return 1;
