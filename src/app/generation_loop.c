@@ -104,6 +104,21 @@ Message *generation_busy_with(Generation *generation, Message *message)
     return atomic_exchange(&generation->handling, message);
 }
 
+void generation_busy_begin(Generation *generation, Message *message)
+{
+    inbox_charge(app_inbox(generation->app), message->size_bytes);
+    message_unref(generation_busy_with(generation, message_ref(message)));
+}
+
+bool generation_busy_end(Generation *generation)
+{
+    Message *message = generation_busy_with(generation, NULL);
+    if (!message) return false;
+    inbox_release(app_inbox(generation->app), message->size_bytes);
+    message_unref(message);
+    return true;
+}
+
 /* What it is busy with can be taken away by who takes over by force. */
 static void handle(Generation *generation, Message *message)
 {

@@ -302,6 +302,10 @@ void deliver_event(Generation *generation, Message *message); /* to all its hand
 void deliver_to(Generation *generation, Handler *handler, Message *message, unsigned attempts); /* to this one only */
 /* What it is busy with, for who takes over by force. Returns what it was before, with its reference. */
 Message *generation_busy_with(Generation *generation, Message *message);
+/* The same for a message that has no weight in the inbox, for as long as it lasts: who takes it away gives its weight back. False if it
+ * was taken away. */
+void generation_busy_begin(Generation *generation, Message *message);
+bool generation_busy_end(Generation *generation);
 void lane_ended(Generation *generation, Lane *lane); /* a call of this lane ended */
 bool lanes_draining(const Generation *generation);
 void lanes_drain(Generation *generation);            /* starts what waits and may run */

@@ -337,12 +337,14 @@ bool handover_deliver(Generation *generation, Handover *handover)
     if (!left.partial) skip_siblings(handover, &left);
     pthread_mutex_unlock(&generation->lock);
     Handler *handler = left.partial ? find(generation, handover, left.name) : NULL;
+    generation_busy_begin(generation, left.message);
     if (!left.partial)
         deliver_event(generation, left.message);
     else if (handler)
         deliver_to(generation, handler, left.message, left.attempts);
     else
         drop(generation, handover, &left);
+    (void)generation_busy_end(generation);
     message_unref(left.message);
     return true;
 }

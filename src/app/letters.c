@@ -108,9 +108,9 @@ static bool put_back(Generation *generation, DeadLetters *letters, uint64_t id)
     DeadLetter *letter = dead_letters_take(letters, id);
     Handler *handler = letter ? find_handler(generation, letter) : NULL;
     if (handler) {
-        Message *outer = generation_busy_with(generation, message_ref(letter->message));
+        generation_busy_begin(generation, letter->message);
         deliver_to(generation, handler, letter->message, letter->attempts);
-        message_unref(generation_busy_with(generation, outer));
+        (void)generation_busy_end(generation);
     } else if (letter) {
         put_away(letters, letter);
     }
@@ -118,8 +118,10 @@ static bool put_back(Generation *generation, DeadLetters *letters, uint64_t id)
     return handler != NULL;
 }
 
+/* The letters take the place of the message that asks for them: who takes over by force takes the one that does not return. */
 void letters_retry(Generation *generation, uint64_t id)
 {
+    (void)generation_busy_end(generation);
     DeadLetters *letters = atomic_load(&generation->app->letters);
     Wanted wanted = {.id = id};
     size_t count = 0;

@@ -281,13 +281,14 @@ static void step(Generation *generation, Task *task, int args)
         task->keeps = message_ref(task->message) != NULL;
 }
 
-/* A call that goes on after a wait: its event is what the generation is busy with, if nothing else is. */
+/* A call that goes on after a wait: its event is what the generation is busy with, if nothing else is. Nobody takes it away from one that
+ * drains. */
 static void go_on(Generation *generation, Task *task)
 {
-    bool is_busy = atomic_load(&generation->handling) != NULL || !task->message;
-    if (!is_busy) message_unref(generation_busy_with(generation, message_ref(task->message)));
+    bool begins = task->message && !generation->drains && !atomic_load(&generation->handling);
+    if (begins) generation_busy_begin(generation, task->message);
     step(generation, task, task->args);
-    if (!is_busy) message_unref(generation_busy_with(generation, NULL));
+    if (begins) (void)generation_busy_end(generation);
 }
 
 void task_begin(Generation *generation, Task *task, Lane *lane, const char *what, int args)

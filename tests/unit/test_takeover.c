@@ -162,6 +162,66 @@ static void what_is_replaced_by_force_leaves_no_weight_and_no_subscription(void 
     bench_stop(&bench);
 }
 
+static bool has_letter(Bench *bench, void *unused)
+{
+    DeadLetterStats letters;
+    (void)unused;
+    app_dead_stats(bench->app, &letters);
+    return letters.count == 1;
+}
+
+static void expect_letter_without_weight(Bench *bench)
+{
+    AppReloaded result = reload_well(bench, "on('f', print)");
+    assert_non_null(strstr(result.text, "did not come back"));
+    InboxStats inbox = status_of(bench).inbox;
+    assert_int_equal(inbox.count, 0);
+    assert_int_equal(inbox.bytes, 0);
+    await_app(bench, has_letter, NULL, "the letter");
+    unhang(&bench->world);
+    await_app(bench, none_is_left_behind, NULL, "the end of the stuck one");
+    inbox = status_of(bench).inbox;
+    assert_int_equal(inbox.count, 0);
+    assert_int_equal(inbox.bytes, 0);
+    bench_stop(bench);
+}
+
+static void event_that_is_stuck_after_a_wait_fails_without_weight(void **state)
+{
+    Bench bench;
+    (void)state;
+    setup(&bench, "on('e', function() sleep(1) note('stuck') hang() end)", (AppConfig){.cpu_ms = 100});
+    send_event(&bench, "e", "");
+    await_note(&bench.world, "stuck");
+    expect_letter_without_weight(&bench);
+}
+
+static void event_that_was_put_back_and_is_stuck_fails_without_weight(void **state)
+{
+    Bench bench;
+    (void)state;
+    setup(&bench, "on('e', function() if tried then note('stuck') hang() end tried = true error('no') end)",
+          (AppConfig){.cpu_ms = 100});
+    send_event(&bench, "e", "");
+    await_app(&bench, has_letter, NULL, "the letter");
+    assert_int_equal(app_dead_retry(bench.app, 0), 1);
+    await_note(&bench.world, "stuck");
+    expect_letter_without_weight(&bench);
+}
+
+static void event_that_was_left_and_is_stuck_fails_without_weight(void **state)
+{
+    Bench bench;
+    (void)state;
+    setup(&bench, "on('e', function() note('waits') sleep(1000000) end)", (AppConfig){.cpu_ms = 100, .grace_ms = 1});
+    send_event(&bench, "e", "");
+    send_event(&bench, "e", "");
+    await_note(&bench.world, "waits");
+    reload_well(&bench, "on('e*', function() note('stuck') hang() end)");
+    await_note(&bench.world, "stuck");
+    expect_letter_without_weight(&bench);
+}
+
 static void what_is_left_twice_is_handled_once(void **state)
 {
     Bench bench;
@@ -276,6 +336,9 @@ int main(void)
         cmocka_unit_test(an_event_for_a_handler_that_was_cancelled_goes_to_no_other),
         cmocka_unit_test(start_knows_the_connection),
         cmocka_unit_test(what_is_replaced_by_force_leaves_no_weight_and_no_subscription),
+        cmocka_unit_test(event_that_is_stuck_after_a_wait_fails_without_weight),
+        cmocka_unit_test(event_that_was_put_back_and_is_stuck_fails_without_weight),
+        cmocka_unit_test(event_that_was_left_and_is_stuck_fails_without_weight),
         cmocka_unit_test(what_is_left_twice_is_handled_once),
         cmocka_unit_test(a_load_has_all_its_time_behind_a_generation_that_is_stuck),
         cmocka_unit_test(who_evaluates_what_hangs_is_told_when_that_is_replaced),
