@@ -271,7 +271,7 @@ Loop *loop_new(void)
     if (!loop) return NULL;
     loop->armed_ms = HEAP_NEVER;
     if (!make_context(loop)) goto failed;
-    loop_block_sigpipe(); /* after libwebsockets, which ignores it */
+    loop_survive_writes(); /* after libwebsockets, which ignores it */
     loop->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (loop->timer_fd < 0) goto failed;
     loop->timer_watch = loop_watch(loop, loop->timer_fd, on_timer_descriptor, NULL, loop);

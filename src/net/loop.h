@@ -7,7 +7,7 @@
 
 typedef struct Loop Loop;
 
-/* NULL if the context cannot be made. SIGPIPE is ignored from then on. */
+/* NULL if the context cannot be made. SIGPIPE and SIGXFSZ are ignored from then on. */
 Loop *loop_new(void);
 
 /* After everything that uses it is gone: watches unwatched, other threads ended. Work still posted is dropped, not run. */

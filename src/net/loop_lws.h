@@ -24,7 +24,8 @@ typedef struct LoopSignals LoopSignals;
 bool loop_signals_take(Loop *loop, LoopSignals **place, const int *numbers, size_t count,
                        void (*handler)(void *context, int signal), void *context);
 void loop_signals_release(LoopSignals **place);
-void loop_block_sigpipe(void); /* writing to a closed peer fails with EPIPE, for the life of the process */
+/* Writing to a closed peer fails with EPIPE, and a file over the limit of its size with EFBIG, for the life of the process. */
+void loop_survive_writes(void);
 
 struct lws_context *loop_context(Loop *loop);
 

@@ -1,7 +1,7 @@
 /* loop_signals.c - signals on the I/O thread: a handler writes the number into a pipe, which the loop reads.
  *
  * Not a signalfd: that needs the signals blocked in every thread, and what an app starts (os.execute, io.popen) would inherit that,
- * and not even die of SIGTERM. For the same reason SIGPIPE gets a handler that does nothing instead of being ignored. */
+ * and not even die of SIGTERM. For the same reason SIGPIPE and SIGXFSZ get a handler that does nothing instead of being ignored. */
 #define _GNU_SOURCE /* pipe2 */
 #include "net/loop_lws.h"
 
@@ -41,10 +41,11 @@ static void ignore_signal(int number)
     (void)number;
 }
 
-void loop_block_sigpipe(void)
+void loop_survive_writes(void)
 {
     struct sigaction action = {.sa_handler = ignore_signal, .sa_flags = SA_RESTART};
     sigaction(SIGPIPE, &action, NULL);
+    sigaction(SIGXFSZ, &action, NULL);
 }
 
 static void on_readable(void *context)

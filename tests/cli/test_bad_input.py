@@ -2,6 +2,7 @@
 import http.server
 import json
 import os
+import resource
 import socket
 import ssl
 import threading
@@ -183,6 +184,16 @@ class Apps(Case):
         self.lines_until(first.stderr, "connecting")
         self.assert_fails(1, rf"another gatehouse \(process {first.pid}\).*--state-dir", "run", "a.lua")
         self.assertEqual(self.stop(first)[0], 0)
+
+    def test_files_over_the_limit_of_their_size(self):
+        self.write("a.lua", "local big = ('x'):rep(30000)\nlocal file <close> = io.open('big', 'w')\nfile:setvbuf('no')\n"
+                            "print(select(2, file:write(big)))\ngw.state.big = big\n")
+        host = self.start("run", "a.lua", "--url", f"ws://127.0.0.1:{closed_port()}/",
+                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000)))
+        self.lines_until(host.stderr, "connecting")
+        status, _, err = self.stop(host)
+        self.assertEqual(status, 1)
+        self.assertRegex(err, r"gw\.state is not saved: cannot write .*state\.bin: File too large")
 
 
 class Configuration(Case):
