@@ -395,6 +395,7 @@ static int deliver_on(lua_State *L)
         Lane *lane = &handler->lane;
         if (!payload && (keyed || lane_is_free(lane))) payload = decode_once(L, generation, arrival);
         if (keyed) lane = keyed_lane(L, generation, handler);
+        if (handler->removed) continue; /* by its own key function */
         if (lane_is_free(lane)) {
             begin(generation, arrival);
             lua_pushvalue(L, payload);

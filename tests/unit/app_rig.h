@@ -261,6 +261,16 @@ static inline int lua_hang(lua_State *L)
     return 0;
 }
 
+/* freed() -> whether the test has called unhang: for a loop that the test ends */
+static inline int lua_freed(lua_State *L)
+{
+    World *world = world_of(L);
+    pthread_mutex_lock(&world->lock);
+    lua_pushboolean(L, world->freed > 0);
+    pthread_mutex_unlock(&world->lock);
+    return 1;
+}
+
 static inline void unhang(World *world)
 {
     pthread_mutex_lock(&world->lock);
@@ -289,6 +299,7 @@ static inline void open_bindings(lua_State *L)
     lua_register(L, "cancel", lua_cancel);
     lua_register(L, "inherit", lua_inherit);
     lua_register(L, "hang", lua_hang);
+    lua_register(L, "freed", lua_freed);
 }
 
 static inline bool push_json(lua_State *L, Slice text, const char **problem)
