@@ -81,6 +81,8 @@ function(gh_tests)
     gh_script_tests(lua "*.lua" LABEL lua
       COMMAND Python3::Interpreter tests/lua/run.py --gatehouse "$<TARGET_FILE:gatehouse>" FILE)
     gh_script_tests(cli "test_*.py" LABEL cli COMMAND Python3::Interpreter FILE "$<TARGET_FILE:gatehouse>")
+    # They measure times: nothing else runs beside them.
+    set_tests_properties(cli.hostile cli.reloads_short PROPERTIES RUN_SERIAL TRUE)
     if(GATEHOUSE_SOAK)
       gh_script_tests(soak "*.py" LABEL soak TIMEOUT_S 3600
         COMMAND Python3::Interpreter FILE "$<TARGET_FILE:gatehouse>")
