@@ -152,7 +152,9 @@ class Hostile(harness.Case):
             call = rf"has been in {script.values('call')[0]}, called at \S*{re.escape(script.places[0])} for"
             return "" if re.search(call, found[0]) else found[0]
         if script.kind == "held":
-            return None if not printed and not errors else "" if printed == script.printed and not errors else f"{printed} {errors}"
+            if len(printed) < max(len(script.printed), 1) and not errors:
+                return None
+            return "" if printed == script.printed and not errors else f"{printed} {errors}"
         wanted = {"budget": "CPU budget exceeded", "memory": "not enough memory"}[script.kind]
         found = [entry for entry in errors if wanted in entry["message"]]
         if not found or len(printed) < len(script.printed):
