@@ -488,6 +488,7 @@ class Run(Case):
             self.fail("it never slept for a second")
         self.assertEqual(self.stop(process)[0], 0)
 
+    @needs_signals
     def test_each_handler_that_stands_in_c_is_told(self):
         gateway = Gateway(self)
         self.write("watch.lua", '''
