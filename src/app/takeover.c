@@ -272,7 +272,7 @@ static Taken find_taken(Generation *stuck)
 bool takeover_finish(Generation *incoming)
 {
     App *app = incoming->app;
-    Taken taken = {NULL};
+    Taken taken = {.message = NULL};
     pthread_mutex_lock(&app->lock);
     Generation *before = app->current;
     bool may = check_wanted(incoming);
