@@ -67,7 +67,7 @@ def status_and_top_tell_how_the_connection_is(world):
         rf"(?m)^ +protocol {world.gateway.protocol}, gateway {world.gateway.version}, scopes {' '.join(SCOPES)}$",
         r"(?m)^ +last tick .* ago \(due every 30.0 s\), 0 reconnects, 0 gaps$",
         r"(?m)^operated  generation 1 since .*operated\.lua$",
-        r"(?m)^ +@ready \(.*operated\.lua:\d+\) +1 +0 +0 +0 ",
+        r"(?m)^ +@ready \(.*operated\.lua:\d+\)  *1 +0 +[\d.]+ [mu]?s ",
     ):
         if not re.search(pattern, text):
             raise Failure(f"status: expected {pattern!r}, came\n{text}")
