@@ -256,9 +256,8 @@ void lane_ended(Generation *generation, Lane *lane)
     free_place(generation, lane);
 }
 
-void lane_hold(Generation *generation, Lane *lane, unsigned calls)
+void lane_hold(Lane *lane, unsigned calls)
 {
-    (void)generation;
     lane->running += calls;
     lane->handler->uses += calls;
 }

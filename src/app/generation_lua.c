@@ -19,6 +19,7 @@ int64_t generation_wall_ms(void)
     clock_gettime(CLOCK_REALTIME, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
+
 int64_t generation_due_ms(int64_t wait_ms)
 {
     /* The clock is cut to whole milliseconds: one more, so that it is never a part of one too early. */

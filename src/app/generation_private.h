@@ -311,8 +311,8 @@ bool lanes_draining(const Generation *generation);
 void lanes_drain(Generation *generation);            /* starts what waits and may run */
 void lane_clear(Generation *generation, Lane *lane); /* drops what waits, counted unless another generation has it */
 Lane *lane_of_key(lua_State *L, Handler *handler);   /* of the key on top, popped; made if it is not there. May raise */
-void lane_hold(Generation *generation, Lane *lane, unsigned calls); /* so many calls run already, elsewhere */
-void lane_let_go(Generation *generation, Lane *lane);               /* one of them has ended */
+void lane_hold(Lane *lane, unsigned calls);          /* so many calls run already, elsewhere */
+void lane_let_go(Generation *generation, Lane *lane); /* one of them has ended */
 
 void timers_fire(Generation *generation);
 void timers_retire(Generation *generation); /* all but those of tasks that wait */

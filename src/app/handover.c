@@ -273,7 +273,7 @@ static int hold_one(lua_State *L)
         push_key(L, &call->key);
         lane = lane_of_key(L, handler);
     }
-    lane_hold(generation, lane, call->calls);
+    lane_hold(lane, call->calls);
     call->lane = lane;
     return 0;
 }

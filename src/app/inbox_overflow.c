@@ -16,7 +16,6 @@
 #include "app/spill.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 #define REFILL 64     /* messages at a time */
 #define CHUNK 64      /* of a push, between two times that the lock is taken */

@@ -7,7 +7,6 @@
 
 #include <lauxlib.h>
 #include <stdio.h>
-#include <time.h>
 
 #define FLUSH_MS 300 /* for the disk at least, at the end: less than what host/ waits beyond the app's time to stop */
 #define NOT_SAVED "gw.state is not saved: "

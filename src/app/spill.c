@@ -8,8 +8,8 @@
  * A segment in the list belongs to the taker, which alone removes it; the writer appends to the last one. It is not
  * removed while something is being written, if it is the last. What one of both needs without the lock, it copies. */
 #include "app/spill.h"
-#include "app/clock.h"
 
+#include "app/clock.h"
 #include "app/spill_record.h"
 #include "app/spill_segment.h"
 

@@ -16,7 +16,6 @@
 
 #include <lauxlib.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define IDLE_TASKS 64 /* coroutines kept for the next tasks */
 
